@@ -1,0 +1,102 @@
+/* What the parts of init share. Every operation returns 0 or -errno, and may say more in init->detail. */
+#ifndef PYOCI_INIT_H
+#define PYOCI_INIT_H
+
+#include "../plan.h"
+#include "sys.h"
+
+#define PATH_SIZE 4096
+#define NO_FD (-1)
+
+struct init {
+    const char *plan;
+    uint32_t op;    /* index of the operation that runs */
+    int report_fd;  /* to the runtime: the one that creates, later the one that starts */
+    int root_fd;    /* the new root; every path of the configuration is resolved below it */
+    int procfs_fd;  /* opened when first needed, see open_procfs() */
+    int in_root;    /* the root directory has been changed to the new root */
+    int in_directory; /* the working directory has been changed to the process's */
+    const char *state; /* the container's state as JSON, the standard input of hooks */
+    uint32_t state_size;
+    char executable[PATH_SIZE];
+    char detail[REPORT_TEXT];
+};
+
+static inline const char *op_text(const struct init *init, const struct plan_op *op, int which)
+{
+    return op->s[which] ? init->plan + op->s[which] : "";
+}
+static inline const char *next_text(const char *s) { return s + text_length(s) + 1; }
+
+/* path.c */
+int open_in_root(const struct init *init, const char *path, uint64_t flags, uint64_t resolve);
+int open_parent_in_root(const struct init *init, const char *path, const char **name);
+int make_in_root(const struct init *init, const char *path, int type);
+int file_mode(int fd);
+int is_device(int fd, uint32_t type, uint32_t major, uint32_t minor);
+long filesystem_magic(int fd);
+int open_procfs(struct init *init);
+int write_procfs(struct init *init, const char *directory, const char *file, const char *text);
+
+/* mount.c */
+int op_host_propagation(struct init *init, const struct plan_op *op);
+int op_rootfs(struct init *init, const struct plan_op *op);
+int op_rootfs_directory(struct init *init, const struct plan_op *op);
+int op_mount(struct init *init, const struct plan_op *op);
+int op_bind(struct init *init, const struct plan_op *op);
+int op_mount_attributes(struct init *init, const struct plan_op *op);
+int op_masked_path(struct init *init, const struct plan_op *op);
+int op_readonly_path(struct init *init, const struct plan_op *op);
+int op_pivot_root(struct init *init, const struct plan_op *op);
+int op_move_root(struct init *init, const struct plan_op *op);
+
+/* copy_up.c */
+int copy_tree(int from, int to);
+
+/* device.c */
+int op_device(struct init *init, const struct plan_op *op);
+int op_bind_device(struct init *init, const struct plan_op *op);
+int op_symlink(struct init *init, const struct plan_op *op);
+int op_directory(struct init *init, const struct plan_op *op);
+int op_console(struct init *init, const struct plan_op *op);
+
+/* namespace.c */
+int op_time_offsets(struct init *init, const struct plan_op *op);
+int op_cgroup_namespace(struct init *init, const struct plan_op *op);
+int op_loopback_up(struct init *init, const struct plan_op *op);
+int op_hostname(struct init *init, const struct plan_op *op);
+int op_domainname(struct init *init, const struct plan_op *op);
+int op_sysctl(struct init *init, const struct plan_op *op);
+
+/* process.c */
+int op_new_session(struct init *init, const struct plan_op *op);
+int op_session_keyring(struct init *init, const struct plan_op *op);
+int op_lsm_label(struct init *init, const struct plan_op *op);
+int op_scheduler(struct init *init, const struct plan_op *op);
+int op_io_priority(struct init *init, const struct plan_op *op);
+int op_personality(struct init *init, const struct plan_op *op);
+int op_memory_policy(struct init *init, const struct plan_op *op);
+int op_cpu_affinity(struct init *init, const struct plan_op *op);
+int op_find_executable(struct init *init, const struct plan_op *op);
+int op_bounding_set(struct init *init, const struct plan_op *op);
+int op_user(struct init *init, const struct plan_op *op);
+int op_capabilities(struct init *init, const struct plan_op *op);
+int op_no_new_privileges(struct init *init, const struct plan_op *op);
+int op_seccomp(struct init *init, const struct plan_op *op);
+int op_working_directory(struct init *init, const struct plan_op *op);
+int op_exec(struct init *init, const struct plan_op *op);
+
+/* passwd.c */
+void home_variable(const struct init *init, uint32_t uid, char *variable, size_t size);
+
+/* hook.c */
+int op_hook(struct init *init, const struct plan_op *op);
+const char **text_vector(const char *list, int64_t count);
+
+/* report.c */
+int report_send(const struct init *init, const struct report *report, int fd);
+int send_descriptor(int socket, const void *data, size_t size, int fd);
+int op_sync(struct init *init, const struct plan_op *op);
+int op_wait_start(struct init *init, const struct plan_op *op);
+
+#endif

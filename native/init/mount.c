@@ -1,0 +1,336 @@
+/* The container's mounts. A mount is made detached, gets its attributes, and is then moved onto the descriptor of its
+ * destination, so it is never to be seen half made and never goes where a string says. */
+#include "init.h"
+
+#include <linux/magic.h>
+
+#define FSCONFIG_VALUE_SIZE 256 /* fsconfig(2) takes no longer string */
+
+static int set_attributes(int fd, unsigned flags, int64_t set, int64_t clear, int64_t propagation)
+{
+    struct mount_attr attr = {
+        .attr_set = (uint64_t)set, .attr_clr = (uint64_t)clear, .propagation = (uint64_t)propagation};
+    if (!set && !clear && !propagation)
+        return 0;
+    return sys_mount_setattr(fd, flags, &attr);
+}
+
+/* n1..n5 and n7 of OP_BIND and OP_MOUNT_ATTRIBUTES */
+static int set_all_attributes(int fd, const struct plan_op *op)
+{
+    int64_t propagation = op->n[5] & ~(int64_t)MS_REC;
+    unsigned recursive = op->n[5] & MS_REC ? AT_RECURSIVE : 0;
+    int error = set_attributes(fd, AT_RECURSIVE, 0, 0, op->n[7]);
+    if (!error)
+        error = set_attributes(fd, AT_RECURSIVE, op->n[3], op->n[4], 0);
+    if (!error)
+        error = set_attributes(fd, 0, op->n[1], op->n[2], 0);
+    return error ? error : set_attributes(fd, recursive, 0, 0, propagation);
+}
+
+/* Opens, and makes where missing, the place that a mount covers. */
+static int open_destination(struct init *init, const char *path, int type, int64_t flags)
+{
+    int fd;
+    if (flags & MOUNT_NO_SYMLINK) {
+        fd = open_in_root(init, path, O_PATH, RESOLVE_NO_SYMLINKS);
+        if (fd == -E_NOENT)
+            fd = make_in_root(init, path, type);
+        else if (fd == -E_LOOP)
+            text_append(init->detail, sizeof init->detail, "must be mounted on an ordinary directory");
+    } else {
+        fd = make_in_root(init, path, type);
+    }
+    if (fd >= 0 && !(flags & MOUNT_OVER_PROC) && filesystem_magic(fd) == PROC_SUPER_MAGIC) {
+        text_append(init->detail, sizeof init->detail, "the destination lies inside procfs");
+        sys_close(fd);
+        return -E_PERM;
+    }
+    return fd;
+}
+
+static int attach(struct init *init, int mount, const char *path, int type, int64_t flags)
+{
+    int destination = open_destination(init, path, type, flags);
+    if (destination < 0)
+        return destination;
+    int error = sys_move_mount(mount, destination, "");
+    sys_close(destination);
+    return error;
+}
+
+int op_host_propagation(struct init *init, const struct plan_op *op)
+{
+    (void)init;
+    return sys_mount(0, "/", 0, (unsigned long)op->n[0], 0);
+}
+
+/* The root filesystem is mounted over "/" itself: no path of the host is needed, and pivot_root(2) is content. "/"
+ * must be private for that, or the mount would show on the host. */
+int op_rootfs(struct init *init, const struct plan_op *op)
+{
+    int error = sys_mount(0, "/", 0, MS_PRIVATE, 0);
+    if (!error)
+        error = set_attributes((int)op->n[0], op->n[2] ? AT_RECURSIVE : 0, 0, 0, op->n[1]);
+    if (!error)
+        error = sys_move_mount((int)op->n[0], AT_FDCWD, "/");
+    init->root_fd = (int)op->n[0];
+    return error;
+}
+
+int op_rootfs_directory(struct init *init, const struct plan_op *op)
+{
+    init->root_fd = op->n[0] >= 0 ? (int)op->n[0] : sys_openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+    return init->root_fd < 0 ? init->root_fd : 0;
+}
+
+static void say_why(struct init *init, int fs)
+{
+    char text[REPORT_TEXT / 2] = "";
+    if (sys_read(fs, text, sizeof text - 1) > 2)
+        text_append(init->detail, sizeof init->detail, text + 2); /* "e " and what the filesystem has to say */
+}
+
+static int configure(int fs, const char *option)
+{
+    char key[FSCONFIG_VALUE_SIZE] = "";
+    size_t size = 0;
+    while (option[size] && option[size] != '=' && size + 1 < sizeof key)
+        key[size] = option[size], size++;
+    if (option[size] == '=')
+        return (int)SYS5(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, option + size + 1, 0);
+    return (int)SYS5(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, key, 0, 0);
+}
+
+static int new_filesystem(struct init *init, const struct plan_op *op, const char *more)
+{
+    const char *source = op_text(init, op, 1), *option = op_text(init, op, 3);
+    int fs = (int)SYS2(SYS_fsopen, op_text(init, op, 0), FSOPEN_CLOEXEC);
+    if (fs < 0)
+        return fs;
+    int error = *source ? (int)SYS5(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "source", source, 0) : 0;
+    for (int64_t i = 0; i < op->n[0] && !error; i++, option = next_text(option))
+        error = configure(fs, option);
+    if (!error && *more)
+        error = configure(fs, more);
+    if (!error)
+        error = (int)SYS5(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, 0, 0, 0);
+    int mount = error;
+    if (!error)
+        mount = (int)SYS3(SYS_fsmount, fs, FSMOUNT_CLOEXEC, op->n[3] & MOUNT_COPY_UP ? 0 : op->n[1]);
+    if (mount < 0)
+        say_why(init, fs);
+    sys_close(fs);
+    return mount;
+}
+
+/* An option longer than fsconfig(2) takes, an overlay of many layers say, goes by way of mount(2): onto the
+ * destination's descriptor, then the new mount is reopened there, for its attributes. */
+static int mount_long_options(struct init *init, const struct plan_op *op, int destination)
+{
+    static char data[PATH_SIZE];
+    char target[64] = "self/fd/";
+    const char *option = op_text(init, op, 3);
+    int fits = 1;
+    data[0] = 0;
+    for (int64_t i = 0; i < op->n[0]; i++, option = next_text(option)) {
+        fits &= text_append(data, sizeof data, i ? "," : "");
+        fits &= text_append(data, sizeof data, option);
+    }
+    if (!fits)
+        return -E_NAMETOOLONG;
+    int proc = open_procfs(init);
+    if (proc < 0)
+        return proc;
+    text_append_number(target, sizeof target, destination);
+    int here = sys_openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY, 0);
+    int error = here < 0 ? here : (int)SYS1(SYS_fchdir, proc);
+    if (!error)
+        error = sys_mount(op_text(init, op, 1), target, op_text(init, op, 0), 0, data);
+    if (here >= 0)
+        SYS1(SYS_fchdir, here), sys_close(here);
+    if (error)
+        return error;
+    int mount = open_in_root(init, op_text(init, op, 2), O_PATH, 0);
+    error = mount < 0 ? mount : set_attributes(mount, 0, op->n[1], 0, op->n[2] & ~(int64_t)MS_REC);
+    if (mount >= 0)
+        sys_close(mount);
+    return error;
+}
+
+static int has_long_option(const struct init *init, const struct plan_op *op)
+{
+    const char *option = op_text(init, op, 3);
+    for (int64_t i = 0; i < op->n[0]; i++, option = next_text(option))
+        if (text_length(option) >= FSCONFIG_VALUE_SIZE)
+            return 1;
+    return 0;
+}
+
+/* A tmpfs takes the mode of the directory that it covers, as runc does: /tmp stays 01777 and /root 0700. */
+static void mode_option(const struct plan_op *op, int destination, char *option, size_t size)
+{
+    char octal[6] = {0};
+    int mode = file_mode(destination);
+    if (!(op->n[3] & MOUNT_KEEP_MODE) || mode < 0)
+        return;
+    for (int i = 4, rest = mode & 07777; i >= 0; i--, rest >>= 3)
+        octal[i] = (char)('0' + (rest & 7));
+    text_append(option, size, "mode=");
+    text_append(option, size, octal);
+}
+
+static int fill(struct init *init, const struct plan_op *op, int mount)
+{
+    int from = open_in_root(init, op_text(init, op, 2), O_RDONLY | O_DIRECTORY, 0);
+    if (from < 0)
+        return from;
+    int to = sys_openat(mount, ".", O_RDONLY | O_DIRECTORY, 0);
+    int error = to < 0 ? to : copy_tree(from, to);
+    sys_close(from);
+    if (to >= 0)
+        sys_close(to);
+    return error ? error : set_attributes(mount, 0, op->n[1], 0, 0);
+}
+
+int op_mount(struct init *init, const struct plan_op *op)
+{
+    char mode[16] = "";
+    int destination = open_destination(init, op_text(init, op, 2), MODE_DIRECTORY, op->n[3]);
+    if (destination < 0)
+        return destination;
+    if (has_long_option(init, op)) {
+        int error = mount_long_options(init, op, destination);
+        sys_close(destination);
+        return error;
+    }
+    mode_option(op, destination, mode, sizeof mode);
+    int mount = new_filesystem(init, op, mode);
+    int error = mount < 0 ? mount : 0;
+    if (!error && op->n[3] & MOUNT_COPY_UP)
+        error = fill(init, op, mount);
+    if (!error)
+        error = set_attributes(mount, op->n[2] & MS_REC ? AT_RECURSIVE : 0, 0, 0, op->n[2] & ~(int64_t)MS_REC);
+    if (!error)
+        error = sys_move_mount(mount, destination, "");
+    if (mount >= 0)
+        sys_close(mount);
+    sys_close(destination);
+    return error;
+}
+
+int op_bind(struct init *init, const struct plan_op *op)
+{
+    int mount = (int)op->n[0];
+    int error = set_all_attributes(mount, op);
+    int type = (file_mode(mount) & MODE_TYPE) == MODE_DIRECTORY ? MODE_DIRECTORY : MODE_REGULAR;
+    if (!error)
+        error = attach(init, mount, op_text(init, op, 2), type, op->n[6]);
+    sys_close(mount);
+    return error;
+}
+
+int op_mount_attributes(struct init *init, const struct plan_op *op)
+{
+    const char *path = op_text(init, op, 2);
+    if (text_equal(path, "/"))
+        return set_all_attributes(init->root_fd, op);
+    int fd = open_in_root(init, path, O_PATH, 0);
+    if (fd < 0)
+        return fd;
+    int error = set_all_attributes(fd, op);
+    sys_close(fd);
+    return error;
+}
+
+static int missing(int error) { return error == -E_NOENT || error == -E_NOTDIR; }
+
+/* The host's /dev/null, and it is proven to be that: the one of the image may be anything (CVE-2025-31133). */
+static int null_device(struct init *init)
+{
+    int fd = sys_open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE);
+    if (fd >= 0 && !is_device(fd, MODE_CHARACTER, 1, 3)) {
+        text_append(init->detail, sizeof init->detail, "the host's /dev/null is not the null device");
+        sys_close(fd);
+        return -E_NODEV;
+    }
+    return fd;
+}
+
+static int empty_directory(const char *option)
+{
+    int fs = (int)SYS2(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+    if (fs < 0)
+        return fs;
+    int error = *option ? configure(fs, option) : 0;
+    if (!error)
+        error = (int)SYS5(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, "ro", 0, 0);
+    if (!error)
+        error = (int)SYS5(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, 0, 0, 0);
+    int mount = error ? error : (int)SYS3(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY);
+    sys_close(fs);
+    return mount;
+}
+
+int op_masked_path(struct init *init, const struct plan_op *op)
+{
+    int fd = open_in_root(init, op_text(init, op, 0), O_PATH, 0);
+    if (fd < 0)
+        return missing(fd) ? 0 : fd;
+    int directory = (file_mode(fd) & MODE_TYPE) == MODE_DIRECTORY;
+    int mount = directory ? empty_directory(op_text(init, op, 1)) : null_device(init);
+    int error = mount < 0 ? mount : sys_move_mount(mount, fd, "");
+    if (mount >= 0)
+        sys_close(mount);
+    sys_close(fd);
+    return error;
+}
+
+int op_readonly_path(struct init *init, const struct plan_op *op)
+{
+    int fd = open_in_root(init, op_text(init, op, 0), O_PATH, 0);
+    if (fd < 0)
+        return missing(fd) ? 0 : fd;
+    int mount = sys_open_tree(fd, "", AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE);
+    int error = mount < 0 ? mount : set_attributes(mount, 0, MOUNT_ATTR_RDONLY, 0, 0);
+    if (!error)
+        error = sys_move_mount(mount, fd, "");
+    if (mount >= 0)
+        sys_close(mount);
+    sys_close(fd);
+    return error;
+}
+
+/* pivot_root(2), "pivot_root(".", ".")": the old root ends up over the new one and is taken away from there. It is
+ * made a slave first, or its unmounting would spread to the host. */
+int op_pivot_root(struct init *init, const struct plan_op *op)
+{
+    (void)op;
+    int old_root = sys_openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+    int error = old_root < 0 ? old_root : (int)SYS1(SYS_fchdir, init->root_fd);
+    if (!error)
+        error = (int)SYS2(SYS_pivot_root, ".", ".");
+    if (!error)
+        error = (int)SYS1(SYS_fchdir, old_root);
+    if (!error)
+        error = sys_mount(0, ".", 0, MS_SLAVE | MS_REC, 0);
+    if (!error)
+        error = (int)SYS2(SYS_umount2, ".", /* MNT_DETACH */ 2);
+    if (!error)
+        error = (int)SYS1(SYS_chdir, "/");
+    if (old_root >= 0)
+        sys_close(old_root);
+    init->in_root = !error;
+    return error;
+}
+
+/* For a root on initramfs, which pivot_root(2) refuses, and for a container without a mount namespace. */
+int op_move_root(struct init *init, const struct plan_op *op)
+{
+    (void)op;
+    int error = (int)SYS1(SYS_fchdir, init->root_fd);
+    if (!error)
+        error = (int)SYS1(SYS_chroot, ".");
+    init->in_root = !error;
+    return error;
+}

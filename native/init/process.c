@@ -1,0 +1,252 @@
+/* What the process is to have when it starts: identity, privileges, labels, scheduling; and its start. */
+#include "init.h"
+
+#include <linux/capability.h>
+#include <linux/keyctl.h>
+#include <linux/prctl.h>
+#include <linux/seccomp.h>
+
+#define IOPRIO_WHO_PROCESS 1
+#define POSSESSOR_ALL_USER_SEARCH 0x3f1b0000
+
+struct scheduler { /* sched_setattr(2) */
+    uint32_t size;
+    uint32_t policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+};
+
+int op_new_session(struct init *init, const struct plan_op *op)
+{
+    (void)init, (void)op;
+    long session = SYS0(SYS_setsid);
+    return session < 0 ? (int)session : 0;
+}
+
+/* A keyring of its own, so that the host's keys are not the container's: session-keyring(7) */
+int op_session_keyring(struct init *init, const struct plan_op *op)
+{
+    int error = op->s[1] ? write_procfs(init, "thread-self/attr/", "keycreate", op_text(init, op, 1)) : 0;
+    if (error && error != -E_NOENT)
+        return error;
+    long keyring = SYS2(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, op_text(init, op, 0));
+    if (keyring < 0)
+        return keyring == -E_NOSYS ? 0 : (int)keyring;
+    return (int)SYS3(SYS_keyctl, KEYCTL_SETPERM, keyring, POSSESSOR_ALL_USER_SEARCH);
+}
+
+int op_lsm_label(struct init *init, const struct plan_op *op)
+{
+    int error = write_procfs(init, "thread-self/attr/", op_text(init, op, 0), op_text(init, op, 1));
+    if (error == -E_NOENT && text_equal(op_text(init, op, 0), "apparmor/exec"))
+        error = write_procfs(init, "thread-self/attr/", "exec", op_text(init, op, 1));
+    return error;
+}
+
+int op_scheduler(struct init *init, const struct plan_op *op)
+{
+    struct scheduler scheduler = {.size = sizeof scheduler,
+                                  .policy = (uint32_t)op->n[0],
+                                  .flags = (uint64_t)op->n[1],
+                                  .nice = (int32_t)op->n[2],
+                                  .priority = (uint32_t)op->n[3],
+                                  .runtime = (uint64_t)op->n[4],
+                                  .deadline = (uint64_t)op->n[5],
+                                  .period = (uint64_t)op->n[6]};
+    (void)init;
+    return (int)SYS3(SYS_sched_setattr, 0, &scheduler, 0);
+}
+
+int op_io_priority(struct init *init, const struct plan_op *op)
+{
+    (void)init;
+    return (int)SYS3(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, op->n[0]);
+}
+
+int op_personality(struct init *init, const struct plan_op *op)
+{
+    (void)init;
+    long old = SYS1(SYS_personality, op->n[0]);
+    return old < 0 ? (int)old : 0;
+}
+
+int op_memory_policy(struct init *init, const struct plan_op *op)
+{
+    return (int)SYS3(SYS_set_mempolicy, op->n[0], op->s[0] ? op_text(init, op, 0) : 0, op->n[1]);
+}
+
+int op_cpu_affinity(struct init *init, const struct plan_op *op)
+{
+    return (int)SYS3(SYS_sched_setaffinity, 0, op->n[0], op_text(init, op, 0));
+}
+
+static int executable(const char *path)
+{
+    struct statx st;
+    int error = sys_statx(AT_FDCWD, path, 0, &st);
+    if (error)
+        return error;
+    if ((st.stx_mode & MODE_TYPE) == MODE_DIRECTORY)
+        return -E_ISDIR;
+    return st.stx_mode & 0111 ? 0 : -E_ACCES;
+}
+
+/* execvp(3)'s search, done before the process is told to start, so that `create` can say what is missing. */
+int op_find_executable(struct init *init, const struct plan_op *op)
+{
+    const char *name = op_text(init, op, 0), *path = op_text(init, op, 1);
+    int error = -E_NOENT, found = -E_NOENT;
+    for (const char *slash = name; *slash; slash++)
+        if (*slash == '/')
+            path = 0;
+    if (!path) {
+        init->executable[0] = 0;
+        if (*name != '/' && (!text_append(init->executable, PATH_SIZE, op_text(init, op, 2)) ||
+                             !text_append(init->executable, PATH_SIZE, "/")))
+            return -E_NAMETOOLONG;
+        return text_append(init->executable, PATH_SIZE, name) ? executable(init->executable) : -E_NAMETOOLONG;
+    }
+    while (found && *path) {
+        size_t n = 0;
+        init->executable[0] = 0;
+        if (*path == ':')
+            text_append(init->executable, PATH_SIZE, op_text(init, op, 2)), n = text_length(init->executable);
+        for (; *path && *path != ':'; path++)
+            if (n + 1 < PATH_SIZE)
+                init->executable[n++] = *path;
+        init->executable[n] = 0;
+        path += *path == ':';
+        if (text_append(init->executable, PATH_SIZE, "/") && text_append(init->executable, PATH_SIZE, name))
+            found = executable(init->executable);
+        if (found == -E_ACCES)
+            error = found;
+    }
+    return found ? error : 0;
+}
+
+int op_bounding_set(struct init *init, const struct plan_op *op)
+{
+    (void)init;
+    for (unsigned long cap = 0; cap < 64; cap++) {
+        int held = sys_prctl(PR_CAPBSET_READ, cap, 0);
+        if (held == -E_INVAL)
+            break;
+        if (held == 1 && !((uint64_t)op->n[0] >> cap & 1)) {
+            int error = sys_prctl(PR_CAPBSET_DROP, cap, 0);
+            if (error)
+                return error;
+        }
+    }
+    return 0;
+}
+
+/* The process must be able to open its standard streams again by /dev/stdin; the host's null device is not to change
+ * hands for that. What does not let its owner be changed is as good as it gets. */
+static void own_streams(uint32_t uid)
+{
+    for (int fd = 0; fd < 3; fd++) {
+        struct statx st;
+        if (!sys_statx(fd, "", AT_EMPTY_PATH, &st) && st.stx_uid != uid && !is_device(fd, MODE_CHARACTER, 1, 3))
+            sys_fchownat(fd, "", uid, (uint32_t)-1, AT_EMPTY_PATH);
+    }
+}
+
+int op_user(struct init *init, const struct plan_op *op)
+{
+    own_streams((uint32_t)op->n[0]);
+    SYS1(SYS_umask, op->n[2] >= 0 ? op->n[2] : 022);
+    int error = op->n[4] ? sys_prctl(PR_SET_KEEPCAPS, 1, 0) : 0;
+    if (!error && !op->n[5])
+        error = (int)SYS2(SYS_setgroups, op->n[3], op->n[3] ? init->plan + op->s[0] : 0);
+    if (!error)
+        error = (int)SYS3(SYS_setresgid, op->n[1], op->n[1], op->n[1]);
+    if (!error)
+        error = (int)SYS3(SYS_setresuid, op->n[0], op->n[0], op->n[0]);
+    return error ? error : sys_prctl(PR_SET_KEEPCAPS, 0, 0);
+}
+
+int op_capabilities(struct init *init, const struct plan_op *op)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    for (int i = 0; i < 2; i++) {
+        data[i].effective = (uint32_t)((uint64_t)op->n[0] >> 32 * i);
+        data[i].permitted = (uint32_t)((uint64_t)op->n[1] >> 32 * i);
+        data[i].inheritable = (uint32_t)((uint64_t)op->n[2] >> 32 * i);
+    }
+    (void)init;
+    int error = (int)SYS2(SYS_capset, &header, data);
+    if (!error)
+        error = sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0);
+    for (unsigned long cap = 0; cap < 64 && !error; cap++)
+        if ((uint64_t)op->n[3] >> cap & 1)
+            error = sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap);
+    return error;
+}
+
+int op_no_new_privileges(struct init *init, const struct plan_op *op)
+{
+    (void)init, (void)op;
+    return sys_prctl(PR_SET_NO_NEW_PRIVS, 1, 0);
+}
+
+int op_seccomp(struct init *init, const struct plan_op *op)
+{
+    struct {
+        unsigned short count;
+        const void *filter;
+    } program = {(unsigned short)(op->n[0] / 8), init->plan + op->s[0]};
+    struct report report = {.kind = REPORT_LISTENER};
+    int result = (int)SYS3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, op->n[1], &program);
+    if (result < 0 || !op->n[2])
+        return result;
+    int error = report_send(init, &report, result);
+    sys_close(result);
+    return error;
+}
+
+/* Tried as root and, where root may not (NFS, FUSE), again as the user. */
+int op_working_directory(struct init *init, const struct plan_op *op)
+{
+    if (init->in_directory)
+        return 0;
+    int error = (int)SYS1(SYS_chdir, op_text(init, op, 0));
+    init->in_directory = !error;
+    return error == -E_ACCES && op->n[0] ? 0 : error;
+}
+
+/* CVE-2024-21626: a working directory reached through a leaked descriptor lies outside the root, and the kernel tells
+ * by giving a path that does not begin with a slash. */
+static int directory_lies_in_root(struct init *init)
+{
+    char path[PATH_SIZE];
+    long size = SYS2(SYS_getcwd, path, sizeof path);
+    if (size < 0 || path[0] != '/') {
+        text_append(init->detail, sizeof init->detail, "the working directory lies outside the container's root");
+        return size < 0 ? (int)size : -E_NOENT;
+    }
+    return 0;
+}
+
+int op_exec(struct init *init, const struct plan_op *op)
+{
+    char home[PATH_SIZE] = "";
+    const char **argv = text_vector(op_text(init, op, 1), op->n[0]);
+    const char **envp = text_vector(op_text(init, op, 2), op->n[1]);
+    int preserved = 3 + (int)op->n[2];
+    int error = directory_lies_in_root(init);
+    if (error || !argv || !envp)
+        return error ? error : -E_NOMEM;
+    if (op->n[3] >= 0) {
+        home_variable(init, (uint32_t)op->n[3], home, sizeof home);
+        envp[op->n[1]] = home;
+    }
+    for (int fd = 3; fd < preserved; fd++)
+        SYS3(SYS_fcntl, fd, F_SETFD, 0);
+    error = (int)SYS3(SYS_close_range, preserved, ~0u, CLOSE_RANGE_CLOEXEC);
+    if (error)
+        return error;
+    return (int)SYS3(SYS_execve, init->executable, argv, envp);
+}

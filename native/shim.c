@@ -1,0 +1,326 @@
+/* System calls that Python does not offer, and the birth of the container's process.
+ *
+ * Between clone3(2) and execveat(2) the child runs what is below and nothing else: no Python runs in the container. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/close_range.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "plan.h"
+#include "shim.h"
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x0020
+#endif
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080
+#endif
+
+static int result(long value) { return value < 0 ? -errno : (int)value; }
+
+/* --- the child ------------------------------------------------------------------------------------------------- */
+
+static void child_report(const struct spawn *request, uint32_t kind, int value, uint32_t step)
+{
+    struct report report = {.kind = kind, .value = value, .op = step};
+    if (send(request->report, &report, sizeof report, MSG_NOSIGNAL) < 0)
+        _exit(2);
+}
+
+static __attribute__((noreturn)) void child_fail(const struct spawn *request, uint32_t step, int error)
+{
+    child_report(request, REPORT_SHIM, error, step);
+    _exit(1);
+}
+
+static long clone_child(const struct spawn *request, uint64_t flags, int *pidfd)
+{
+    struct clone_args args = {.flags = flags, .exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD};
+    if (pidfd) {
+        args.flags |= CLONE_PIDFD;
+        args.pidfd = (uintptr_t)pidfd;
+    }
+    if (request->cgroup >= 0) {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = (uint64_t)request->cgroup;
+    }
+    return syscall(SYS_clone3, &args, sizeof args);
+}
+
+/* A thread that moves itself to a v1 cgroup need not wait for the RCU grace period that moving another one costs. */
+static void enter_cgroups(const struct spawn *request)
+{
+    for (int i = 0; i < request->tasks_count; i++)
+        if (write(request->tasks[i], "0", 1) != 1)
+            child_fail(request, STEP_CGROUP, errno);
+}
+
+static void keep(int fd)
+{
+    if (fd >= 0)
+        fcntl(fd, F_SETFD, 0);
+}
+
+/* Waits until cgroup and id mappings are in place, then becomes init. */
+static __attribute__((noreturn)) void become_init(const struct spawn *request)
+{
+    char report[16], plan[16], go;
+    char *argv[] = {"pyoci-init", report, plan, NULL}, *envp[] = {NULL};
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    close(request->runtime);
+    enter_cgroups(request);
+    if (read(request->report, &go, 1) != 1)
+        _exit(1); /* the runtime is gone */
+    if (request->become_root) {
+        if (syscall(SYS_setresgid, 0, 0, 0) || syscall(SYS_setresuid, 0, 0, 0))
+            child_fail(request, STEP_ROOT_USER, errno);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    }
+    keep(request->report);
+    keep(request->plan);
+    for (int i = 0; i < request->keep_count; i++)
+        keep(request->keep[i]);
+    for (int fd = 3; fd < 3 + request->preserved; fd++)
+        keep(fd);
+    snprintf(report, sizeof report, "%d", request->report);
+    snprintf(plan, sizeof plan, "%d", request->plan);
+    syscall(SYS_execveat, request->init, "", argv, envp, AT_EMPTY_PATH);
+    child_fail(request, STEP_EXEC_INIT, errno);
+}
+
+/* Joins what the host's privileges allow before entering a user namespace, and the rest from within it. */
+static void join_namespaces(const struct spawn *request)
+{
+    int late[16] = {0};
+    if (request->process >= 0 && setns(request->process, (int)request->process_flags))
+        child_fail(request, STEP_JOIN, errno);
+    for (int i = 0; i < request->join_count; i++) {
+        late[i] = request->join_type[i] == CLONE_NEWUSER;
+        if (!late[i] && setns(request->join[i], request->join_type[i])) {
+            if (errno != EPERM)
+                child_fail(request, STEP_JOIN, errno);
+            late[i] = 1;
+        }
+    }
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < request->join_count; i++)
+            if (late[i] && (request->join_type[i] == CLONE_NEWUSER) == !pass &&
+                setns(request->join[i], request->join_type[i]))
+                child_fail(request, STEP_JOIN, errno);
+}
+
+/* A process cannot enter a pid namespace itself, so the one that joined clones another, which CLONE_PARENT makes the
+ * runtime's own child. */
+static __attribute__((noreturn)) void join_and_clone(const struct spawn *request)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    join_namespaces(request);
+    long pid = clone_child(request, request->flags | CLONE_PARENT, NULL);
+    if (pid < 0)
+        child_fail(request, STEP_CLONE, errno);
+    if (!pid)
+        become_init(request);
+    child_report(request, REPORT_PID, (int)pid, 0);
+    _exit(0);
+}
+
+/* --- the runtime ------------------------------------------------------------------------------------------------ */
+
+static int spawn_joined(const struct spawn *request, int *pidfd)
+{
+    struct spawn no_cgroup = *request;
+    struct report report = {0};
+    int none = -1;
+    no_cgroup.cgroup = -1;
+    long first = clone_child(&no_cgroup, 0, NULL);
+    if (!first)
+        join_and_clone(request);
+    if (first < 0)
+        return -errno;
+    /* The first child ends by itself; its last word comes before the second could say anything. */
+    int got = sys_receive(request->runtime, &report, &none);
+    while (waitpid((pid_t)first, NULL, 0) < 0 && errno == EINTR)
+        ;
+    if (got < 0)
+        return got;
+    if (report.kind != REPORT_PID) {
+        *pidfd = -(int)report.op; /* which step */
+        return report.kind == REPORT_SHIM ? -report.value : -EPROTO;
+    }
+    *pidfd = (int)syscall(SYS_pidfd_open, report.value, 0);
+    return *pidfd < 0 ? -errno : report.value;
+}
+
+/* Starts init; returns its pid and puts a pidfd of it in `*pidfd`. It waits for one byte on its socket. On failure
+ * `*pidfd` is minus the enum spawn_step that failed. */
+int sys_spawn(const struct spawn *request, int *pidfd)
+{
+    *pidfd = -STEP_CLONE;
+    if (request->process >= 0 || request->join_count)
+        return spawn_joined(request, pidfd);
+    long pid = clone_child(request, request->flags, pidfd);
+    if (!pid)
+        become_init(request);
+    return result(pid);
+}
+
+/* One message of init. A descriptor that comes with it is put in `*descriptor`, else -1. 0: the other end is closed. */
+int sys_receive(int socket, struct report *report, int *descriptor)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec vector = {.iov_base = report, .iov_len = sizeof *report};
+    struct msghdr message = {
+        .msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    long got;
+    *descriptor = -1;
+    do
+        got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    while (got < 0 && errno == EINTR);
+    struct cmsghdr *header = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (header && header->cmsg_type == SCM_RIGHTS)
+        memcpy(descriptor, CMSG_DATA(header), sizeof *descriptor);
+    return result(got);
+}
+
+int sys_send_descriptor(int socket, const char *data, size_t size, int descriptor)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+    struct iovec vector = {.iov_base = (char *)(uintptr_t)data, .iov_len = size};
+    struct msghdr message = {
+        .msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    memcpy(CMSG_DATA(&control.header), &descriptor, sizeof descriptor);
+    return result(sendmsg(socket, &message, MSG_NOSIGNAL));
+}
+
+static int seal(int fd, int executable)
+{
+    int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+    if (executable && !fcntl(fd, F_ADD_SEALS, seals | F_SEAL_EXEC))
+        return 0;
+    return fcntl(fd, F_ADD_SEALS, seals);
+}
+
+/* A sealed file in memory that holds `data`. */
+int sys_memfd(const char *name, const char *data, size_t size, int executable)
+{
+    unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+    int fd = memfd_create(name, executable ? flags | MFD_EXEC : flags);
+    if (fd < 0 && errno == EINVAL) /* a kernel before 6.3 */
+        fd = memfd_create(name, flags);
+    if (fd < 0)
+        return -errno;
+    size_t done = 0;
+    while (done < size) {
+        long put = write(fd, data + done, size - done);
+        if (put < 0)
+            break;
+        done += (size_t)put;
+    }
+    if (done == size && !seal(fd, executable))
+        return fd;
+    int error = errno;
+    close(fd);
+    return -error;
+}
+
+int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
+{
+    struct open_how how = {.flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve};
+    return result(syscall(SYS_openat2, dir, path, &how, sizeof how));
+}
+
+int sys_open_tree(int dir, const char *path, unsigned flags)
+{
+    return result(syscall(SYS_open_tree, dir, path, flags | OPEN_TREE_CLOEXEC));
+}
+
+int sys_mount_setattr(int mount, unsigned flags, uint64_t set, uint64_t clear, uint64_t propagation)
+{
+    struct mount_attr attr = {.attr_set = set, .attr_clr = clear, .propagation = propagation};
+    return result(syscall(SYS_mount_setattr, mount, "", AT_EMPTY_PATH | flags, &attr, sizeof attr));
+}
+
+int sys_mount_idmap(int mount, int recursive, int user_namespace)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)user_namespace};
+    unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0u);
+    return result(syscall(SYS_mount_setattr, mount, "", flags, &attr, sizeof attr));
+}
+
+int sys_pidfd_open(int pid) { return result(syscall(SYS_pidfd_open, pid, 0)); }
+
+int sys_pidfd_send_signal(int pidfd, int signal)
+{
+    return result(syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0));
+}
+
+int sys_setns(int fd, int type) { return result(setns(fd, type)); }
+
+int sys_unshare(int flags) { return result(unshare(flags)); }
+
+int sys_prlimit(int pid, int resource, uint64_t soft, uint64_t hard)
+{
+    struct rlimit64 limit = {.rlim_cur = soft, .rlim_max = hard};
+    return result(syscall(SYS_prlimit64, pid, resource, &limit, NULL));
+}
+
+int sys_subreaper(void) { return result(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)); }
+
+int sys_close_on_exec(unsigned first) { return result(syscall(SYS_close_range, first, ~0u, CLOSE_RANGE_CLOEXEC)); }
+
+/* `mask`: bit N-1 for signal N */
+int sys_signalfd(uint64_t mask)
+{
+    return result(syscall(SYS_signalfd4, -1, &mask, sizeof mask, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+int sys_bpf(int command, void *attributes, unsigned size) { return result(syscall(SYS_bpf, command, attributes, size)); }
+
+/* The highest capability that the running kernel knows. */
+int sys_capabilities_last(void)
+{
+    int last = 0;
+    while (last < 63 && prctl(PR_CAPBSET_READ, last + 1, 0, 0, 0) >= 0)
+        last++;
+    return last;
+}
+
+int sys_sched_setaffinity(int pid, const char *mask, size_t size)
+{
+    return result(syscall(SYS_sched_setaffinity, pid, size, mask));
+}
+
+/* statfs(2) f_type, or -errno */
+long sys_filesystem_magic(int fd)
+{
+    struct statfs fs;
+    return fstatfs(fd, &fs) ? -errno : (long)fs.f_type;
+}

@@ -1,0 +1,162 @@
+"""Where a container's cgroups go: the mounted hierarchies of this host and the path in each of them.
+
+Only `create` needs this; later commands take what was recorded. Normally /proc/self/cgroup and the directories under
+/sys/fs/cgroup tell everything; mountinfo is read, once, when a hierarchy is mounted elsewhere or only in part.
+"""
+
+from __future__ import annotations
+
+import posix
+from errno import ENOENT, ENOTDIR
+
+from oci_runtime.errors import Problem, PyociError, SpecError
+from oci_runtime.linux.cgroups import _fs
+from oci_runtime.linux.cgroups.cgroup import PATH_POINTER, Cgroup
+
+BASE = "/sys/fs/cgroup"
+_ROOT_INODE = 1  # of the root directory of every hierarchy, kernfs
+
+
+def clean(path: str) -> str:
+    """`path` without empty, . and .. components, which cannot lead above the start; no leading slash."""
+    names: list[str] = []
+    for name in path.split("/"):
+        if name == "..":
+            del names[-1:]
+        elif name not in ("", "."):
+            names.append(name)
+    return "/".join(names)
+
+
+def inner_path(cgroups_path: str | None, container_id: str) -> tuple[str, bool]:
+    """The cleaned path and whether it is absolute, that is relative to the mount of a hierarchy; else to our own cgroup."""
+    if not cgroups_path:
+        return container_id, False
+    path = clean(cgroups_path)
+    if not path:
+        raise _bad_path(f"{cgroups_path!r} names the root of the hierarchy; valid is the path of a cgroup below it")
+    if "\0" in path or "\n" in path:
+        raise _bad_path(f"{cgroups_path!r} has a character that no cgroup's name may have")
+    return path, cgroups_path.startswith("/")
+
+
+def _bad_path(why: str) -> SpecError:
+    return SpecError(f"{PATH_POINTER}: {why}", (Problem(PATH_POINTER, why),))
+
+
+def find(cgroups_path: str | None, container_id: str) -> list[Cgroup]:
+    """The container's cgroup in each hierarchy: v1 ones by controllers, then the v2 tree if there is one.
+
+    Their roots are open, nothing else has been looked at. As in runc an absolute `cgroups_path` starts at the mount, and
+    a relative one, or the default CONTAINER_ID, at the cgroup of the runtime (v1) or at the parent of that (v2, where a
+    cgroup with processes cannot have children with controllers).
+    """
+    inner, absolute = inner_path(cgroups_path, container_id)
+    if _fs.magic(BASE) == _fs.V2_MAGIC:
+        path = inner
+        if not absolute:
+            own = next((path for _, controllers, path in _own_cgroups() if not controllers), "/")
+            path = _join("/".join(own.split("/")[:-1]), inner)
+        return [_rooted(Cgroup(2, (), BASE, path))]
+    return _find_v1(inner, absolute)
+
+
+def _find_v1(inner: str, absolute: bool) -> list[Cgroup]:
+    mounts = _Mounts()
+    found = []
+    for _, controllers, own in _own_cgroups():
+        if not controllers:
+            continue
+        names = tuple(controllers.split(","))
+        cgroup = _default_mount(names) or mounts.find(names)
+        if cgroup is not None:
+            start = "" if absolute else mounts.visible(cgroup, own)
+            cgroup.path = _join(start, inner)
+            found.append(cgroup)
+    if not found:
+        raise PyociError(f"no cgroup hierarchy is mounted on this host, looked for {BASE} and in /proc/self/mountinfo")
+    if not any("devices" in cgroup.controllers for cgroup in found):
+        raise PyociError("the cgroup v1 controller devices is not mounted; without it a container could use every device")
+    if _fs.magic(BASE + "/unified") == _fs.V2_MAGIC:
+        found.append(_rooted(Cgroup(2, (), BASE + "/unified", inner)))
+    return found
+
+
+def _rooted(cgroup: Cgroup) -> Cgroup:
+    cgroup.open_root()
+    return cgroup
+
+
+def _join(start: str, inner: str) -> str:
+    start = clean(start)
+    return f"{start}/{inner}" if start else inner
+
+
+def _own_cgroups() -> list[tuple[str, str, str]]:
+    """(hierarchy, controllers, path) of this process in every hierarchy, cgroups(7); v2 has no controllers."""
+    found = []
+    for line in _fs.read_proc("/proc/self/cgroup").splitlines():
+        hierarchy, controllers, path = line.split(":", 2)
+        found.append((hierarchy, controllers, path))
+    return found
+
+
+def _default_mount(controllers: tuple[str, ...]) -> Cgroup | None:
+    """The hierarchy under BASE with the usual name: cpu,cpuacct or cpu, and systemd for name=systemd."""
+    joined = ",".join(controllers)
+    for name in dict.fromkeys((joined.removeprefix("name="), controllers[0].removeprefix("name="))):
+        cgroup = Cgroup(1, controllers, f"{BASE}/{name}", "")
+        try:
+            cgroup.open_root()
+        except OSError as error:
+            if error.errno not in (ENOENT, ENOTDIR):
+                raise
+        except PyociError:  # a plain directory
+            pass
+        else:
+            return cgroup
+    return None
+
+
+class _Mounts:
+    """The v1 mounts of /proc/self/mountinfo, read when first asked for."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[str, str, list[str]]] | None = None
+
+    def _read(self) -> list[tuple[str, str, list[str]]]:
+        """(mount point, root within the hierarchy, super options) of every cgroup mount, proc_pid_mountinfo(5)."""
+        if self._entries is None:
+            self._entries = []
+            for line in _fs.read_proc("/proc/self/mountinfo").splitlines():
+                left, _, right = line.partition(" - ")
+                kind, _, options = right.split(" ", 2)
+                if kind == "cgroup":
+                    fields = left.split(" ")
+                    self._entries.append((_unescape(fields[4]), _unescape(fields[3]), options.split(",")))
+        return self._entries
+
+    def find(self, controllers: tuple[str, ...]) -> Cgroup | None:
+        for mount, _, options in self._read():
+            if controllers[0] in options:
+                return _rooted(Cgroup(1, controllers, mount, ""))
+        return None
+
+    def visible(self, cgroup: Cgroup, own: str) -> str:
+        """The path of our own cgroup relative to the mount of its hierarchy."""
+        if own == "/" or posix.fstat(cgroup.root).st_ino == _ROOT_INODE:
+            return own
+        for mount, root, _ in self._read():
+            if mount == cgroup.mount and (own == root or own.startswith(root.rstrip("/") + "/")):
+                return own[len(root) :]
+        return own
+
+
+def _unescape(field: str) -> str:
+    if "\\" not in field:
+        return field
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        field = field.replace(code, char)
+    return field

@@ -1,0 +1,213 @@
+"""The cgroups of a container, whichever version and driver: the one interface of this package.
+
+new() decides for a container to be created, from_state() brings back what to_state() recorded. Between the two a crash
+may happen at any point: what is recorded suffices to find and remove everything.
+"""
+
+from __future__ import annotations
+
+from oci_runtime.errors import PyociError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from oci_runtime.linux.cgroups.cgroup import Cgroup
+    from oci_runtime.linux.cgroups.mounts import ContainerMounts
+    from oci_runtime.spec.types import Resources
+
+
+class Manager:
+    """The interface. A driver implements it for v1 (with or without a v2 tree beside it) and for pure v2.
+
+    Failures of the kernel are SystemCallError with the JSON pointer of the property that asked for it; requests that
+    this host or this cgroup version cannot fulfil are SpecError or PyociError.
+    """
+
+    __slots__ = ("resources",)
+
+    version = 0
+
+    def __init__(self, resources: Mapping[str, Any] | None) -> None:
+        self.resources: Mapping[str, Any] = resources or {}
+
+    def to_state(self) -> dict[str, Any]:
+        """What has to be recorded, JSON-able, before create() is called."""
+        raise NotImplementedError
+
+    def check_unused(self) -> None:
+        """StateError when the container's cgroup has processes, or it or its parent is frozen. Touches nothing."""
+        raise NotImplementedError
+
+    def create(self, owner: int | None = None) -> None:
+        """Make the cgroups. `owner` is the host uid that a v2 cgroup is delegated to (Runtime Spec, Cgroup ownership)."""
+        raise NotImplementedError
+
+    def apply(self, resources: Resources | None, *, pointer: str = "/linux/resources", devices: bool = True) -> None:
+        """Write the limits of `resources`; those that are absent stay as they are.
+
+        With `devices` the device rules too: those of `resources` in order, then the devices every container may use;
+        absent rules mean nothing but the latter. Raises SpecError before anything is written for what cannot be done
+        with this version of cgroups.
+        """
+        raise NotImplementedError
+
+    def apply_devices(self, resources: Resources | None, *, pointer: str = "/linux/resources") -> None:
+        """The device rules alone."""
+        raise NotImplementedError
+
+    def add(self, pid: int) -> None:
+        """Move the process into the cgroup, in every hierarchy. Slow, see tasks_fds()."""
+        raise NotImplementedError
+
+    def join_exec(self, pid: int, subcgroups: Sequence[str] = (), init_pid: int = 0) -> None:
+        """Move a process for exec; `subcgroups` are the --cgroup arguments: a path, or CONTROLLER[,CONTROLLER...]:PATH.
+
+        Paths are relative to the container's cgroup. On pure v2 without arguments, when the cgroup cannot take
+        processes, the cgroup of the container's init `init_pid` is joined instead, as runc does.
+        """
+        raise NotImplementedError
+
+    def v2_dir_fd(self, subcgroups: Sequence[str] = ()) -> int | None:
+        """An O_PATH descriptor of the cgroup in the v2 tree, for CLONE_INTO_CGROUP; None when the host has no v2 tree.
+
+        It belongs to the manager. When clone3(2) fails with EBUSY or EOPNOTSUPP (the cgroup takes no processes), clone
+        without it and use add() or join_exec().
+        """
+        raise NotImplementedError
+
+    def tasks_fds(self, subcgroups: Sequence[str] = ()) -> list[int]:
+        """Descriptors of the `tasks` files of the v1 hierarchies, to which the new process writes "0" itself.
+
+        This and v2_dir_fd() together do what add() or join_exec() do, without their cost: a process that is moved by
+        another, or a whole thread group, waits for an RCU grace period, 6 to 13 ms; a single thread that moves itself
+        does not, nor does a clone into a v2 cgroup. The caller closes them. Empty on pure v2.
+        """
+        raise NotImplementedError
+
+    def exists(self) -> bool:
+        """Whether any cgroup of the container is there."""
+        raise NotImplementedError
+
+    def pids(self, recursive: bool = True) -> list[int]:
+        """Ids of the processes in the cgroup, sorted; empty when it does not exist."""
+        raise NotImplementedError
+
+    def signal_all(self, signal: int) -> None:
+        """Send a signal to every process, also in child cgroups; SIGKILL means kill_all().
+
+        The cgroup is frozen meanwhile, so that none escapes by forking, and a frozen one stays frozen.
+        """
+        from _signal import SIGKILL
+        from errno import ESRCH
+        from posix import kill
+
+        if signal == SIGKILL:
+            self.kill_all()
+            return
+        if not self.exists():
+            return
+        was_frozen = self.frozen()
+        if not was_frozen:
+            self.freeze()
+        try:
+            for pid in self.pids(recursive=True):
+                try:
+                    kill(pid, signal)
+                except OSError as error:
+                    if error.errno != ESRCH:
+                        raise
+        finally:
+            if not was_frozen:
+                self.thaw()
+
+    def kill_all(self) -> None:
+        """SIGKILL to every process in the cgroup and below; frozen ones are thawed to die. Does not wait."""
+        raise NotImplementedError
+
+    def freeze(self) -> None:
+        """Stop every process; returns when all are stopped. When that does not come about, thaws and raises PyociError."""
+        raise NotImplementedError
+
+    def thaw(self) -> None:
+        """Undo freeze()."""
+        raise NotImplementedError
+
+    def frozen(self) -> bool:
+        """Whether the cgroup itself has been frozen; False when it does not exist."""
+        raise NotImplementedError
+
+    def delete(self, timeout: float = 5.0) -> None:
+        """Remove the cgroups, those below them, and ancestors that create() made and nobody else uses.
+
+        Waits up to `timeout` seconds for processes that are dying. Does nothing where nothing is.
+        """
+        from oci_runtime.linux.cgroups.tree import Patience
+
+        patience = Patience(timeout)
+        left = self._cgroups()
+        while True:
+            left = [cgroup for cgroup in left if not cgroup.remove()]
+            if not left:
+                return
+            if not patience.wait():
+                break
+        pids = self.pids(recursive=True)
+        who = f"processes {', '.join(map(str, pids))} are" if pids else "something is"
+        raise PyociError(f"cannot remove the cgroup {left[0]}: {who} still in it after {timeout:g} s")
+
+    def mounts_for_container(self, private_namespace: bool) -> ContainerMounts:
+        """What a mount of type cgroup in config.json becomes; see oci_runtime/linux/cgroups/mounts.py."""
+        raise NotImplementedError
+
+    def path(self, controller: str = "") -> str:
+        """The absolute path of the container's cgroup: of the v1 hierarchy with `controller`, or of the v2 tree.
+
+        Empty when there is none. For messages, hooks and OOM counters, not for opening.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close all descriptors; the manager can still be used."""
+        for cgroup in self._cgroups():
+            cgroup.close()
+
+    def _cgroups(self) -> list[Cgroup]:
+        raise NotImplementedError
+
+
+def new(
+    cgroups_path: str | None, container_id: str, resources: Resources | None, *, driver: str = "cgroupfs"
+) -> Manager:
+    """The manager for a container to be created. Touches nothing.
+
+    `cgroups_path` is linux.cgroupsPath; `resources` is linux.resources, of which creation needs the cpuset and whether
+    domain controllers are wanted. Raises StateError when the cgroup is in use or frozen (see check_unused).
+    """
+    if driver != "cgroupfs":
+        raise PyociError(f"unknown cgroup driver {driver!r}; valid is cgroupfs")
+    from oci_runtime.linux.cgroups import layout
+
+    manager = _cgroupfs(layout.find(cgroups_path, container_id), resources)
+    manager.check_unused()
+    return manager
+
+
+def from_state(record: Mapping[str, Any]) -> Manager:
+    """The manager that to_state() recorded, for every command after create."""
+    if record["driver"] != "cgroupfs":
+        raise PyociError(f"the container was made with the cgroup driver {record['driver']!r}, which is unknown")
+    from oci_runtime.linux.cgroups import cgroup
+
+    return _cgroupfs([cgroup.from_state(entry) for entry in record["cgroups"]], None)
+
+
+def _cgroupfs(cgroups: list[Cgroup], resources: Mapping[str, Any] | None) -> Manager:
+    if cgroups[0].version == 2:
+        from oci_runtime.linux.cgroups import v2
+
+        return v2.V2(cgroups[0], resources)
+    from oci_runtime.linux.cgroups import v1
+
+    return v1.V1(cgroups, resources)

@@ -1,0 +1,107 @@
+"""exec --cgroup: cgroups below the container's."""
+
+from __future__ import annotations
+
+import posix
+from errno import ENOENT
+
+from oci_runtime.errors import SystemCallError, UsageError
+from oci_runtime.linux.cgroups import _fs
+from oci_runtime.linux.cgroups.cgroup import Cgroup, add
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def parse(arguments: Sequence[str]) -> dict[str, str]:
+    """--cgroup arguments as CONTROLLER -> path; one path without controller has the key ''. Raises UsageError."""
+    paths: dict[str, str] = {}
+    for argument in arguments:
+        controllers, colon, path = argument.partition(":")
+        if not colon:
+            if len(arguments) != 1:
+                raise UsageError(f"--cgroup {argument}: a path without CONTROLLER: cannot go with other --cgroup options")
+            return {"": argument}
+        for controller in controllers.split(","):
+            if not controller:
+                raise UsageError(f"--cgroup {argument}: empty controller; valid is CONTROLLER[,CONTROLLER...]:PATH")
+            if controller in paths:
+                raise UsageError(f"--cgroup {argument}: controller {controller} is given twice")
+            paths[controller] = path
+    return paths
+
+
+def parse_v2(arguments: Sequence[str]) -> str | None:
+    """The one path that v2 can have; None when no argument was given."""
+    if not arguments:
+        return None
+    paths = parse(arguments)
+    if "" not in paths:
+        raise UsageError(f"--cgroup {arguments[0]}: cgroup v2 has one tree for all controllers; valid is a PATH alone")
+    return _below(paths[""])
+
+
+def parse_v1(arguments: Sequence[str], hierarchies: list[Cgroup]) -> dict[tuple[str, ...], str]:
+    """Hierarchy (by its controllers) -> path; the key () is for all."""
+    found: dict[tuple[str, ...], str] = {}
+    for controller, path in parse(arguments).items():
+        if not controller:
+            return {(): _below(path)}
+        for cgroup in hierarchies:
+            if controller in cgroup.controllers or f"name={controller}" in cgroup.controllers:
+                if found.setdefault(cgroup.controllers, _below(path)) != _below(path):
+                    raise UsageError(f"--cgroup {controller}:{path}: its hierarchy {cgroup.mount} has another path already")
+                break
+        else:
+            raise UsageError(f"--cgroup {controller}:{path}: there is no such controller on this host")
+    return found
+
+
+def _below(path: str) -> str:
+    names = [name for name in path.split("/") if name not in ("", ".")]
+    if ".." in names or "\0" in path:
+        raise UsageError(f"--cgroup {path}: the path must stay below the container's cgroup")
+    return "/".join(names)
+
+
+def open_below(cgroup: Cgroup, path: str) -> int:
+    """The descriptor of `path` below the container's cgroup, or of that itself."""
+    top = cgroup.require()
+    if not path:
+        return top
+    try:
+        return _fs.open_dir(top, path)
+    except OSError as error:
+        raise SystemCallError(f"cannot open the cgroup {cgroup}/{path}", error.errno or 0) from None
+
+
+def join(cgroup: Cgroup, path: str, pid: int) -> None:
+    """Move a process below the container's cgroup. Raises OSError."""
+    directory = _fs.open_dir(cgroup.require(), path)
+    try:
+        add(directory, pid)
+    finally:
+        posix.close(directory)
+
+
+def cannot_join(cgroup: Cgroup, path: str, pid: int, error: OSError) -> SystemCallError:
+    """The error for a process that could not be moved."""
+    where = f"{cgroup}/{path}".rstrip("/")
+    return SystemCallError(f"cannot move process {pid} into the cgroup {where}", error.errno or 0)
+
+
+def join_init(cgroup: Cgroup, pid: int, init_pid: int) -> None:
+    """Move a process into the v2 cgroup that the container's init is in now."""
+    try:
+        lines = _fs.read_proc(f"/proc/{init_pid}/cgroup").splitlines()
+        own = next((line[3:] for line in lines if line.startswith("0::")), "").strip("/")
+        if not own or ".." in own.split("/"):
+            raise OSError(ENOENT, posix.strerror(ENOENT))
+        directory = _fs.open_dir(cgroup.open_root(), own)
+        try:
+            add(directory, pid)
+        finally:
+            posix.close(directory)
+    except OSError as error:
+        raise cannot_join(cgroup, "", pid, error) from None

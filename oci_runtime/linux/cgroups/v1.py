@@ -1,0 +1,288 @@
+"""cgroup v1: one cgroup in each hierarchy, and one in the v2 tree when that is mounted beside them (hybrid)."""
+
+from __future__ import annotations
+
+import posix
+from errno import EACCES, EBUSY, EINVAL, ENODEV, ENOENT, ENOSPC, EOPNOTSUPP, EPERM, EROFS
+
+from oci_runtime.errors import PyociError, StateError, SystemCallError
+from oci_runtime.linux.cgroups import _fs, tree
+from oci_runtime.linux.cgroups.cgroup import PATH_POINTER, Cgroup, add
+from oci_runtime.linux.cgroups.manager import Manager
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from oci_runtime.linux.cgroups.mounts import ContainerMounts
+    from oci_runtime.linux.cgroups.v2 import V2
+    from oci_runtime.spec.types import Resources
+
+# Named hierarchies and the v2 tree limit nothing here: a host that does not let us in there still runs containers.
+_TOLERATED = (EACCES, EBUSY, EOPNOTSUPP, EPERM, EROFS)
+
+
+class V1(Manager):
+    """The manager of v1 and hybrid hosts. `hierarchies` are v1 only, `unified` is the one in the v2 tree."""
+
+    __slots__ = ("hierarchies", "unified")
+
+    version = 1
+
+    def __init__(self, cgroups: list[Cgroup], resources: Mapping[str, Any] | None) -> None:
+        super().__init__(resources)
+        self.hierarchies = [cgroup for cgroup in cgroups if cgroup.version == 1]
+        self.unified = next((cgroup for cgroup in cgroups if cgroup.version == 2), None)
+
+    def to_state(self) -> dict[str, Any]:
+        return {"driver": "cgroupfs", "cgroups": [cgroup.to_state() for cgroup in self._cgroups()]}
+
+    def find(self, controller: str) -> Cgroup | None:
+        """The container's cgroup in the v1 hierarchy that has `controller`."""
+        for cgroup in self.hierarchies:
+            if controller in cgroup.controllers:
+                return cgroup
+        return None
+
+    def check_unused(self) -> None:
+        for cgroup in self._cgroups():
+            cgroup.probe()
+            if cgroup.dir >= 0 and (pids := tree.pids(cgroup.dir, True)):
+                from oci_runtime.linux.cgroups.v2 import in_use
+
+                raise StateError(in_use(cgroup, pids, PATH_POINTER))
+        freezer = self.find("freezer")
+        if freezer and freezer.kept:
+            fd = freezer.dir if freezer.dir >= 0 else freezer.base
+            if _fs.read(fd, "freezer.state").strip() != "THAWED":
+                from oci_runtime.linux.cgroups.v2 import is_frozen
+
+                raise StateError(is_frozen(freezer, PATH_POINTER))
+
+    def create(self, owner: int | None = None) -> None:
+        """As in the interface; `owner` is ignored, v1 cgroups cannot be delegated safely (Runtime Spec)."""
+        for cgroup in self._cgroups():
+            try:
+                cgroup.make(self._inherit_cpuset if "cpuset" in cgroup.controllers else None)
+            except OSError as error:
+                if not _optional(cgroup) or error.errno not in _TOLERATED:
+                    raise SystemCallError(f"cannot create the cgroup {cgroup}", error.errno or 0, PATH_POINTER) from None
+                self._drop(cgroup)
+
+    def _drop(self, cgroup: Cgroup) -> None:
+        cgroup.close()
+        if cgroup is self.unified:
+            self.unified = None
+        else:
+            self.hierarchies.remove(cgroup)
+
+    def _inherit_cpuset(self, parent: int, child: int, leaf: bool) -> None:
+        """A v1 cpuset starts without CPUs and memory nodes, and takes no process until it has both.
+
+        What the container asks for is set at once, since the parent's set may be refused beside an exclusive one.
+        """
+        cpu: Mapping[str, Any] = (self.resources.get("cpu") or {}) if leaf else {}
+        for name in ("cpus", "mems"):
+            file = "cpuset." + name
+            if wanted := cpu.get(name):
+                try:
+                    _fs.write(child, file, wanted)
+                except OSError as error:
+                    pointer = f"/linux/resources/cpu/{name}"
+                    raise SystemCallError(f"cannot set {file} to {wanted!r}", error.errno or 0, pointer) from None
+            elif not _fs.read(child, file).strip():
+                _fs.write(child, file, _effective(parent, file))
+
+    def apply(self, resources: Resources | None, *, pointer: str = "/linux/resources", devices: bool = True) -> None:
+        if resources and (resources.keys() - {"devices"}):
+            from oci_runtime.linux.cgroups import limits, limits_v1
+
+            limits.run(limits_v1.plan(resources, pointer), self._holder, self._why_missing)
+        if devices:
+            self.apply_devices(resources, pointer=pointer)
+
+    def _holder(self, controller: str) -> Cgroup | None:
+        found = self.find(controller)
+        if found is None and self.unified is not None and controller in ("hugetlb", "rdma"):
+            from oci_runtime.linux.cgroups.v2 import V2
+
+            # a hybrid host may have left such a controller to the v2 tree
+            tree_beside = V2(self.unified, self.resources)
+            tree_beside.enable(controller)
+            if controller in self.unified.read("cgroup.controllers").split():
+                return self.unified
+        return found
+
+    def _why_missing(self, controller: str) -> str:
+        have = ", ".join(name for cgroup in self.hierarchies for name in cgroup.controllers)
+        return f"the cgroup v1 controllers mounted on this host are: {have}"
+
+    def apply_devices(self, resources: Resources | None, *, pointer: str = "/linux/resources") -> None:
+        from oci_runtime.linux.cgroups import devices, devices_v1
+
+        cgroup = self.find("devices")
+        if cgroup is None:
+            raise PyociError(f"{pointer}/devices: the cgroup v1 controller devices is not mounted")
+        devices_v1.apply(cgroup, devices.parse(resources, pointer), pointer + "/devices")
+
+    def add(self, pid: int) -> None:
+        for cgroup in self._cgroups():
+            self._move(cgroup, pid, "")
+
+    def _move(self, cgroup: Cgroup, pid: int, below: str) -> None:
+        try:
+            if not below:
+                add(cgroup.require(), pid)
+                return
+            from oci_runtime.linux.cgroups import subcgroup
+
+            subcgroup.join(cgroup, below, pid)
+        except OSError as error:
+            if _optional(cgroup) and error.errno in _TOLERATED:
+                self._drop(cgroup)
+                return
+            hint = ""
+            if error.errno == ENOSPC and "cpuset" in cgroup.controllers:
+                hint = " (it has no CPUs or no memory nodes)"
+            elif error.errno == EINVAL and "cpu" in cgroup.controllers:
+                hint = " (a realtime process needs /linux/resources/cpu/realtimeRuntime)"
+            raise SystemCallError(
+                f"cannot move process {pid} into the cgroup {cgroup}/{below}".rstrip("/") + hint, error.errno or 0
+            ) from None
+
+    def join_exec(self, pid: int, subcgroups: Sequence[str] = (), init_pid: int = 0) -> None:
+        below = self._below(subcgroups)
+        for cgroup in self._joined():
+            self._move(cgroup, pid, below(cgroup))
+
+    def _below(self, subcgroups: Sequence[str]) -> Callable[[Cgroup], str]:
+        """The path below each of the container's cgroups that the --cgroup arguments name."""
+        if not subcgroups:
+            return lambda _: ""
+        from oci_runtime.linux.cgroups import subcgroup
+
+        paths = subcgroup.parse_v1(subcgroups, self.hierarchies)
+        everywhere = paths.get((), "")
+        return lambda cgroup: paths.get(cgroup.controllers, everywhere)
+
+    def _joined(self) -> list[Cgroup]:
+        """Without those that create() could not make either."""
+        return [cgroup for cgroup in self._cgroups() if not _optional(cgroup) or cgroup.open() >= 0]
+
+    def v2_dir_fd(self, subcgroups: Sequence[str] = ()) -> int | None:
+        if self.unified is None or self.unified.open() < 0:
+            return None
+        below = self._below(subcgroups)(self.unified)
+        if not below:
+            return self.unified.dir
+        from oci_runtime.linux.cgroups import subcgroup
+
+        return subcgroup.open_below(self.unified, below)
+
+    def tasks_fds(self, subcgroups: Sequence[str] = ()) -> list[int]:
+        below = self._below(subcgroups)
+        fds: list[int] = []
+        for cgroup in self._joined():
+            if cgroup.version == 1:
+                path = f"{below(cgroup)}/tasks".lstrip("/")
+                try:
+                    fds.append(_fs.open_at(cgroup.require(), path, posix.O_WRONLY))
+                except OSError as error:
+                    raise SystemCallError(f"cannot open {cgroup}/{path}", error.errno or 0) from None
+        return fds
+
+    def exists(self) -> bool:
+        return any(cgroup.open() >= 0 for cgroup in self._cgroups())
+
+    def pids(self, recursive: bool = True) -> list[int]:
+        fd = self._main().open()
+        return tree.pids(fd, recursive) if fd >= 0 else []
+
+    def _main(self) -> Cgroup:
+        """The hierarchy asked for processes; as in runc the one of the devices controller."""
+        return self.find("devices") or self.hierarchies[0]
+
+    def kill_all(self) -> None:
+        if self._kill_by_v2():
+            return
+        from oci_runtime.linux.cgroups.kill import kill_frozen
+
+        kill_frozen(self)
+
+    def _kill_by_v2(self) -> bool:
+        """Kill with the v2 tree's cgroup.kill, if the processes it has are those of v1."""
+        fd = self.unified.open() if self.unified else -1
+        if fd < 0:
+            return False
+        beside = tree.pids(fd, True)
+        if not set(self.pids(recursive=True)) <= set(beside) or self._not_thawed():
+            return False
+        try:
+            _fs.write(fd, "cgroup.kill", "1")  # since Linux 5.14
+        except OSError:
+            return False
+        return True
+
+    def _not_thawed(self) -> bool:
+        freezer = self.find("freezer")
+        fd = freezer.open() if freezer else -1
+        return fd >= 0 and _fs.read(fd, "freezer.state").strip() != "THAWED"
+
+    def freeze(self) -> None:
+        from oci_runtime.linux.cgroups.kill import freeze_v1
+
+        freeze_v1(self._freezer())
+
+    def thaw(self) -> None:
+        self._freezer().write("freezer.state", "THAWED")
+
+    def _freezer(self) -> Cgroup:
+        freezer = self.find("freezer")
+        if freezer is None:
+            raise PyociError("the cgroup v1 controller freezer is not mounted; without it a container cannot be paused")
+        return freezer
+
+    def frozen(self) -> bool:
+        freezer = self.find("freezer")
+        fd = freezer.open() if freezer else -1
+        if fd < 0:
+            return False
+        try:
+            return _fs.read(fd, "freezer.self_freezing").strip() == "1"
+        except OSError as error:
+            if error.errno in (ENOENT, ENODEV):
+                return False
+            raise SystemCallError(f"cannot read {freezer}/freezer.self_freezing", error.errno or 0) from None
+
+    def mounts_for_container(self, private_namespace: bool) -> ContainerMounts:
+        from oci_runtime.linux.cgroups import mounts
+
+        return mounts.for_v1(self.hierarchies, private_namespace)
+
+    def path(self, controller: str = "") -> str:
+        found = self.find(controller) if controller else self.unified
+        return str(found) if found else ""
+
+    def _cgroups(self) -> list[Cgroup]:
+        return [*self.hierarchies, self.unified] if self.unified else list(self.hierarchies)
+
+
+def _optional(cgroup: Cgroup) -> bool:
+    return cgroup.version == 2 or cgroup.controllers[0].startswith("name=")
+
+
+def _effective(parent: int, file: str) -> str:
+    """What a child of `parent` inherits: the nearest ancestor's setting that is not empty, which the root's never is.
+
+    Ancestors that somebody made and left empty get it too, without it the kernel refuses the child's.
+    """
+    value = _fs.read(parent, file).strip()
+    if not value:
+        above = _fs.open_parent(parent)
+        try:
+            value = _effective(above, file)
+        finally:
+            posix.close(above)
+        _fs.write(parent, file, value)
+    return value

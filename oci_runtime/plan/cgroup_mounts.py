@@ -1,0 +1,61 @@
+"""mounts of type cgroup: the container's own part of the hierarchies."""
+
+from __future__ import annotations
+
+from oci_runtime._shim import lib
+from oci_runtime.plan.mount_options import RDONLY, REC, MountOptions
+from oci_runtime.plan.mounts import plan_tree
+from oci_runtime.plan.operations import Tree
+from oci_runtime.plan.paths import clean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_runtime.linux.cgroups.mounts import ContainerMounts
+    from oci_runtime.plan.context import Context
+    from oci_runtime.plan.operations import Plan
+    from oci_runtime.spec.types import Mount
+
+TMPFS_OPTIONS = ("mode=755",)
+
+
+def plan_cgroup_mount(plan: Plan, mount: Mount, options: MountOptions, pointer: str, context: Context) -> None:
+    """v1: a tmpfs with one directory a hierarchy. v2: the one tree."""
+    destination = clean(mount["destination"])
+    mounts = context.cgroup_mounts
+    assert mounts
+    if mounts.version == 1:
+        _plan_v1(plan, mounts, destination, options, pointer, context)
+    elif "cgroup" in context.namespaces.new or not context.namespaces.has("user"):
+        propagation = options.propagation[0] if options.propagation else 0
+        numbers = (0, options.top[0], propagation, 0)
+        plan.add(lib.OP_MOUNT, pointer, ("cgroup2", "cgroup", destination, ()), numbers)
+    else:
+        # a user namespace that does not own the cgroup namespace may not mount it
+        tree = Tree(mounts.bind_source, True, pointer)
+        plan.needs(tree)
+        plan_tree(plan, tree, destination, options, pointer, context)
+
+
+def _plan_v1(
+    plan: Plan, mounts: ContainerMounts, destination: str, options: MountOptions, pointer: str, context: Context
+) -> None:
+    writable = options.top[0] & ~RDONLY
+    plan.add(lib.OP_MOUNT, pointer, ("tmpfs", "tmpfs", destination, TMPFS_OPTIONS), (len(TMPFS_OPTIONS), writable))
+    for hierarchy in mounts.hierarchies:
+        path = f"{destination}/{hierarchy.name}"
+        if hierarchy.data:
+            data = tuple(hierarchy.data.split(","))
+            strings = ("cgroup", hierarchy.source, path, data)
+            plan.add(lib.OP_MOUNT, pointer, strings, (len(data), options.top[0]))
+        else:
+            tree = Tree(hierarchy.source, True, pointer)
+            plan.needs(tree)
+            numbers = (tree, *options.top, 0, 0, 0, 0, context.bind_propagation)
+            plan.add(lib.OP_BIND, pointer, (None, None, path), numbers)
+        for link in hierarchy.links:
+            plan.add(lib.OP_SYMLINK, pointer, (hierarchy.name, f"{destination}/{link}"))
+    if options.top[0] & RDONLY:
+        plan.add(lib.OP_MOUNT_ATTRIBUTES, pointer, (None, None, destination), (0, RDONLY))
+    for propagation in options.propagation:
+        numbers_of_propagation = (0, 0, 0, 0, 0, propagation | REC)
+        plan.add(lib.OP_MOUNT_ATTRIBUTES, pointer, (None, None, destination), numbers_of_propagation)

@@ -1,0 +1,83 @@
+"""The plan of a container: from a valid config.json to the operations of `create` and `start`."""
+
+from __future__ import annotations
+
+from oci_runtime._shim import lib
+from oci_runtime.plan.devices import plan_devices
+from oci_runtime.plan.masked_paths import plan_masked_paths
+from oci_runtime.plan.mounts import bind_propagation, plan_mounts, plan_read_only_tmpfs
+from oci_runtime.plan.namespaces import plan_namespaces
+from oci_runtime.plan.operations import Plan
+from oci_runtime.plan.paths import clean
+from oci_runtime.plan.process import plan_preparation, plan_process
+from oci_runtime.plan.readonly_paths import plan_readonly_paths
+from oci_runtime.plan.root import plan_enter_root, plan_root, plan_root_attributes
+from oci_runtime.plan.terminal import plan_terminal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_runtime.plan.context import Context
+    from oci_runtime.spec.types import Config
+
+
+def plan_container(config: Config, context: Context) -> Plan:
+    """The operations in the order of runtime.md, Lifecycle. Pure: makes no system call."""
+    plan = Plan()
+    linux = config.get("linux", {})
+    process = config["process"]
+    hooks = config.get("hooks", {})
+    context.id_mappings = (linux.get("uidMappings", []), linux.get("gidMappings", []))
+    context.mount_label = linux.get("mountLabel", "")
+    new_user_namespace = context.namespaces.has("user")
+    context.bind_propagation = bind_propagation(linux.get("rootfsPropagation"), new_user_namespace)
+
+    plan_namespaces(plan, linux, context.namespaces)
+    if config.get("hostname") or config.get("domainname"):
+        from oci_runtime.plan.hostname import plan_hostname
+
+        plan_hostname(plan, config)
+    plan_root(plan, config, context)
+    mounts = context.namespaces.has("mount")
+    if mounts:
+        plan_mounts(plan, config, context)
+        plan_devices(plan, config, context)
+    plan_terminal(plan, process, context, bind_console=mounts)
+    plan.add(lib.OP_DIRECTORY, "/process/cwd", (clean(process["cwd"]),))
+    if hooks:
+        _plan_create_hooks(plan, config)
+    if mounts:
+        plan_read_only_tmpfs(plan, config)
+        plan_root_attributes(plan, config, context)
+        plan_readonly_paths(plan, linux)
+        plan_masked_paths(plan, linux, context)
+    if linux.get("sysctl"):
+        from oci_runtime.plan.sysctl import plan_sysctl
+
+        plan_sysctl(plan, linux)
+    plan_enter_root(plan, context)
+    if "personality" in linux:
+        from oci_runtime.plan.personality import plan_personality
+
+        plan_personality(plan, linux)
+    if "memoryPolicy" in linux:
+        from oci_runtime.plan.memory_policy import plan_memory_policy
+
+        plan_memory_policy(plan, linux)
+    plan_preparation(plan, process, context)
+    plan.add(lib.OP_SYNC, "", (), (lib.SYNC_READY,))
+    plan.add(lib.OP_WAIT_START, "", (), (context.start_socket if context.start_socket else -1,))
+    if hooks.get("startContainer"):
+        from oci_runtime.plan.hooks import plan_hooks
+
+        plan_hooks(plan, config, "startContainer")
+    plan_process(plan, process, context)
+    return plan
+
+
+def _plan_create_hooks(plan: Plan, config: Config) -> None:
+    from oci_runtime.plan.hooks import plan_hooks
+
+    hooks = config["hooks"]
+    if hooks.get("prestart") or hooks.get("createRuntime") or hooks.get("createContainer"):
+        plan.add(lib.OP_SYNC, "/hooks", (), (lib.SYNC_HOOKS,))
+    plan_hooks(plan, config, "createContainer")

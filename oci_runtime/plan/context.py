@@ -1,0 +1,65 @@
+"""What a plan depends on besides config.json: facts of the host and the options of the command."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_runtime.linux.cgroups.mounts import ContainerMounts
+    from oci_runtime.plan.namespaces import Namespaces
+    from oci_runtime.plan.operations import Blob, Socket
+    from oci_runtime.spec.types import IDMapping
+
+
+class SeccompFilter:
+    """The compiled filter: bytes of BPF, SECCOMP_FILTER_FLAG_ flags, and whether its listener is sent."""
+
+    __slots__ = ("filter", "flags", "notify", "size")
+
+    def __init__(self, blob: Blob, flags: int, notify: bool) -> None:
+        self.filter = blob
+        self.size = len(blob.data)
+        self.flags = flags
+        self.notify = notify
+
+
+class Context:
+    """Facts and options, with the values of a plain `create` as root.
+
+    `capabilities`: bits that can be granted here; `in_user_namespace`: of the container or of the runtime, so that the
+    kernel lets no device be made; `keyring`: name of the session keyring or ''; `cgroup_mounts`: see cgroup_mounts.py.
+    """
+
+    __slots__ = (
+        "bind_propagation",
+        "bundle",
+        "capabilities",
+        "cgroup_mounts",
+        "console_socket",
+        "groups_denied",
+        "id_mappings",
+        "in_user_namespace",
+        "keyring",
+        "mount_label",
+        "namespaces",
+        "no_pivot",
+        "preserved",
+        "seccomp",
+        "start_socket",
+    )
+
+    def __init__(self, bundle: str, namespaces: Namespaces) -> None:
+        self.bundle = bundle
+        self.namespaces = namespaces
+        self.capabilities = (1 << 41) - 1
+        self.in_user_namespace = False
+        self.groups_denied = False
+        self.id_mappings: tuple[list[IDMapping], list[IDMapping]] = ([], [])
+        self.keyring = ""
+        self.mount_label = ""
+        self.no_pivot = False
+        self.preserved = 0
+        self.bind_propagation = 0
+        self.cgroup_mounts: ContainerMounts | None = None
+        self.console_socket: Socket | None = None
+        self.start_socket: Socket | None = None
+        self.seccomp: SeccompFilter | None = None

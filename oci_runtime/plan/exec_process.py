@@ -1,0 +1,24 @@
+"""The plan of a process that joins a running container: `exec`."""
+
+from __future__ import annotations
+
+from oci_runtime._shim import lib
+from oci_runtime.plan.operations import Plan
+from oci_runtime.plan.process import plan_preparation, plan_process
+from oci_runtime.plan.terminal import plan_terminal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_runtime.plan.context import Context
+    from oci_runtime.spec.types import Process
+
+
+def plan_exec_process(process: Process, context: Context) -> Plan:
+    """The operations, in the namespaces of the container. Pure: makes no system call."""
+    plan = Plan()
+    plan.add(lib.OP_ROOTFS_DIRECTORY, "", (), (-1,))
+    plan_terminal(plan, process, context, bind_console=False)
+    plan_preparation(plan, process, context)
+    plan.add(lib.OP_SYNC, "", (), (lib.SYNC_READY,))
+    plan_process(plan, process, context)
+    return plan

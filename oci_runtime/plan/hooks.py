@@ -1,0 +1,25 @@
+"""hooks that run in the container's namespaces: createContainer and startContainer. The others are the runtime's own."""
+
+from __future__ import annotations
+
+from oci_runtime._shim import lib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from oci_runtime.plan.operations import Plan
+    from oci_runtime.spec.types import Config
+
+
+def plan_hooks(plan: Plan, config: Config, kind: Literal["createContainer", "startContainer"]) -> None:
+    """The hooks of one kind, in their order."""
+    for i, hook in enumerate(config.get("hooks", {}).get(kind, ())):
+        args = tuple(hook.get("args") or [hook["path"]])
+        env = tuple(hook.get("env", ()))
+        plan.add(
+            lib.OP_HOOK,
+            f"/hooks/{kind}/{i}",
+            (hook["path"], args, env, kind),
+            (len(args), len(env), hook.get("timeout", 0)),
+        )

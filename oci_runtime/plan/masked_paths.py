@@ -1,0 +1,19 @@
+"""linux.maskedPaths: covered by the null device, or by an empty read-only directory."""
+
+from __future__ import annotations
+
+from oci_runtime._shim import lib
+from oci_runtime.plan.paths import clean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_runtime.plan.context import Context
+    from oci_runtime.plan.operations import Plan
+    from oci_runtime.spec.types import Linux
+
+
+def plan_masked_paths(plan: Plan, linux: Linux, context: Context) -> None:
+    """One operation a path; a path that does not exist is no error."""
+    option = f'context="{context.mount_label}"' if context.mount_label else None
+    for i, path in enumerate(linux.get("maskedPaths", ())):
+        plan.add(lib.OP_MASKED_PATH, f"/linux/maskedPaths/{i}", (clean(path), option))

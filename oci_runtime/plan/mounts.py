@@ -1,0 +1,138 @@
+"""mounts: in the configuration's order, each made detached and moved to where it belongs."""
+
+from __future__ import annotations
+
+from oci_runtime._shim import lib
+from oci_runtime.plan.mount_options import PRIVATE, RDONLY, REC, SLAVE, MountOptions
+from oci_runtime.plan.operations import Tree
+from oci_runtime.plan.paths import clean, join
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_runtime.plan.context import Context
+    from oci_runtime.plan.operations import Plan
+    from oci_runtime.spec.types import Config, Mount
+
+# Other destinations inside procfs would let a container shadow what LSM labels and settings are written through
+# (CVE-2019-16884). These are what LXCFS and its like provide.
+ALLOWED_IN_PROC = (
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/loadavg",
+    "/proc/slabinfo",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/sys/crypto/fips_enabled",
+    "/proc/net/dev",
+)
+
+
+def plan_mounts(plan: Plan, config: Config, context: Context) -> None:
+    """All mounts. A tmpfs stays writable until the end, since later mounts need directories in it: see read_only()."""
+    for i, mount in enumerate(config.get("mounts", ())):
+        pointer = f"/mounts/{i}"
+        options = MountOptions(mount.get("options", ()))
+        if options.remount:
+            _plan_remount(plan, mount, options, pointer)
+        elif options.bind or mount.get("type") == "bind":
+            _plan_bind(plan, mount, options, pointer, context)
+        elif mount.get("type") in ("cgroup", "cgroup2"):
+            from oci_runtime.plan.cgroup_mounts import plan_cgroup_mount
+
+            plan_cgroup_mount(plan, mount, options, pointer, context)
+        else:
+            plan_filesystem(plan, mount, options, pointer, context)
+
+
+def plan_read_only_tmpfs(plan: Plan, config: Config) -> None:
+    """What plan_mounts() left writable."""
+    for i, mount in enumerate(config.get("mounts", ())):
+        if mount.get("type") == "tmpfs" and "ro" in mount.get("options", ()):
+            options = MountOptions(mount["options"])
+            if options.top[0] & RDONLY and not options.bind:
+                plan.add(
+                    lib.OP_MOUNT_ATTRIBUTES, f"/mounts/{i}/options", (None, None, clean(mount["destination"])), (0, RDONLY)
+                )
+
+
+def proc_flag(destination: str) -> int:
+    """Whether the destination may lie in procfs."""
+    return lib.MOUNT_OVER_PROC if destination == "/proc" or destination in ALLOWED_IN_PROC else 0
+
+
+def plan_filesystem(plan: Plan, mount: Mount, options: MountOptions, pointer: str, context: Context) -> None:
+    """A new filesystem: proc, tmpfs, devpts, overlay, …"""
+    kind = mount.get("type", "")
+    destination = clean(mount["destination"])
+    flags = proc_flag(destination)
+    attributes = options.top[0] | options.recursive[0]
+    data = options.superblock + options.data
+    source = mount.get("source", "")
+    if kind == "tmpfs":
+        attributes &= ~RDONLY
+        if not any(option.startswith("mode=") for option in data):
+            flags |= lib.MOUNT_KEEP_MODE
+        if options.copy_up:
+            flags |= lib.MOUNT_COPY_UP
+    elif kind in ("proc", "sysfs"):
+        flags |= lib.MOUNT_NO_SYMLINK
+    elif attributes & RDONLY and source.startswith("/"):
+        data.append("ro")  # a block device: its filesystem must not write either
+    if context.mount_label and kind not in ("proc", "sysfs"):
+        data.append(f'context="{context.mount_label}"')
+    propagation = options.propagation[0] if options.propagation else 0
+    plan.add(
+        lib.OP_MOUNT, pointer, (kind, source, destination, tuple(data)), (len(data), attributes, propagation, flags)
+    )
+    _plan_more_propagation(plan, destination, options, pointer)
+
+
+def _plan_bind(plan: Plan, mount: Mount, options: MountOptions, pointer: str, context: Context) -> None:
+    destination = clean(mount["destination"])
+    tree = Tree(join(context.bundle, mount.get("source", "")), options.bind == "rbind", f"{pointer}/source")
+    tree.must_be_proc = destination == "/proc"
+    if options.id_map or "uidMappings" in mount:
+        from oci_runtime.plan.id_mapped_mounts import mapping_of
+
+        tree.id_mapping = mapping_of(mount, options, context)
+    plan.needs(tree)
+    plan_tree(plan, tree, destination, options, pointer, context)
+
+
+def plan_tree(plan: Plan, tree: Tree, destination: str, options: MountOptions, pointer: str, context: Context) -> None:
+    """Attaches a tree of the host. Its mounts are peers of the host's until `bind_propagation` makes them slaves."""
+    propagation = options.propagation[0] if options.propagation else 0
+    plan.add(
+        lib.OP_BIND,
+        pointer,
+        (None, None, destination),
+        (tree, *options.top, *options.recursive, propagation, proc_flag(destination), context.bind_propagation),
+    )
+    _plan_more_propagation(plan, destination, options, pointer)
+
+
+def _plan_remount(plan: Plan, mount: Mount, options: MountOptions, pointer: str) -> None:
+    propagation = options.propagation[0] if options.propagation else 0
+    numbers = (0, *options.top, *options.recursive, propagation)
+    plan.add(lib.OP_MOUNT_ATTRIBUTES, pointer, (None, None, clean(mount["destination"])), numbers)
+
+
+def _plan_more_propagation(plan: Plan, destination: str, options: MountOptions, pointer: str) -> None:
+    for propagation in options.propagation[1:]:
+        plan.add(lib.OP_MOUNT_ATTRIBUTES, pointer, (None, None, destination), (0, 0, 0, 0, 0, propagation))
+
+
+def bind_propagation(rootfs_propagation: str | None, new_user_namespace: bool) -> int:
+    """What a tree of the host becomes first (MS_ flags).
+
+    A slave: the host's mounts show, the container's don't. Only a shared root lets them be peers, and never under a
+    new user namespace, whose owner is not trusted with the host's mounts.
+    """
+    if rootfs_propagation in ("shared", "rshared") and not new_user_namespace:
+        return 0
+    if rootfs_propagation in ("private", "rprivate"):
+        return PRIVATE | REC
+    return SLAVE | REC

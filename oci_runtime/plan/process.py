@@ -1,0 +1,77 @@
+"""process: args, env, cwd, and the order in which the process gets its identity and loses privileges."""
+
+from __future__ import annotations
+
+from oci_runtime._shim import lib
+from oci_runtime.plan.capabilities import plan_bounding_set, plan_capabilities
+from oci_runtime.plan.user import plan_user
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_runtime.plan.context import Context
+    from oci_runtime.plan.operations import Plan
+    from oci_runtime.spec.types import Process
+
+
+def plan_preparation(plan: Plan, process: Process, context: Context) -> None:
+    """What can be done, and can fail, before the process is told to start."""
+    if context.keyring:
+        plan.add(lib.OP_SESSION_KEYRING, "", (context.keyring, process.get("selinuxLabel")))
+    if "scheduler" in process or "ioPriority" in process:
+        from oci_runtime.plan.scheduler import plan_scheduler
+
+        plan_scheduler(plan, process)
+    path = ""
+    for variable in process.get("env", ()):
+        if variable.startswith("PATH="):
+            path = variable[5:]
+    plan.add(lib.OP_FIND_EXECUTABLE, "/process/args/0", (process["args"][0], path, process["cwd"]))
+
+
+def plan_process(plan: Plan, process: Process, context: Context) -> None:
+    """The last steps, in an order that each of them needs: seccomp without noNewPrivileges needs CAP_SYS_ADMIN, the
+    working directory may need root's rights or the user's, and the filter binds whatever comes after it."""
+    if process.get("apparmorProfile") or process.get("selinuxLabel"):
+        from oci_runtime.plan.lsm import plan_lsm_labels
+
+        plan_lsm_labels(plan, process)
+    cwd = process["cwd"]
+    plan.add(lib.OP_WORKING_DIRECTORY, "/process/cwd", (cwd,), (1,))
+    plan_bounding_set(plan, process, context.capabilities)
+    no_new_privileges = process.get("noNewPrivileges", False)
+    if context.seccomp and not no_new_privileges:
+        _plan_seccomp(plan, context)
+    plan_user(plan, process, context.groups_denied)
+    plan_capabilities(plan, process, context.capabilities)
+    plan.add(lib.OP_WORKING_DIRECTORY, "/process/cwd", (cwd,))
+    if no_new_privileges:
+        plan.add(lib.OP_NO_NEW_PRIVILEGES, "/process/noNewPrivileges")
+    if context.seccomp and no_new_privileges:
+        _plan_seccomp(plan, context)
+    plan_exec(plan, process, context)
+
+
+def _plan_seccomp(plan: Plan, context: Context) -> None:
+    seccomp = context.seccomp
+    assert seccomp
+    plan.add(
+        lib.OP_SECCOMP,
+        "/linux/seccomp",
+        (seccomp.filter,),
+        (seccomp.size, seccomp.flags, int(seccomp.notify)),
+    )
+
+
+def plan_exec(plan: Plan, process: Process, context: Context) -> None:
+    """execve(2). Of a variable that is there twice the last counts; HOME is set where it is missing."""
+    env: dict[str, str] = {}
+    for variable in process.get("env", ()):
+        env[variable.partition("=")[0]] = variable
+    args, variables = tuple(process["args"]), tuple(env.values())
+    home = -1 if "HOME" in env else process.get("user", {}).get("uid", 0)
+    plan.add(
+        lib.OP_EXEC,
+        "/process/args",
+        (None, args, variables),
+        (len(args), len(variables), context.preserved, home),
+    )

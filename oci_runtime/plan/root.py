@@ -1,0 +1,58 @@
+"""root, linux.rootfsPropagation: the container's root filesystem and the step into it."""
+
+from __future__ import annotations
+
+from oci_runtime._shim import lib
+from oci_runtime.plan.mount_options import PROPAGATION, RDONLY, REC, SLAVE
+from oci_runtime.plan.operations import Directory, Tree
+from oci_runtime.plan.paths import join
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_runtime.plan.context import Context
+    from oci_runtime.plan.operations import Plan
+    from oci_runtime.spec.types import Config
+
+
+def rootfs_path(config: Config, bundle: str) -> str:
+    """The root filesystem's path on the host (config.md: relative to the bundle)."""
+    return join(bundle, config["root"]["path"])
+
+
+def plan_root(plan: Plan, config: Config, context: Context) -> None:
+    """Makes the root filesystem known to init, mounted where the container has a mount namespace."""
+    path = rootfs_path(config, context.bundle)
+    if not context.namespaces.has("mount"):
+        directory = Directory(path, "/root/path")
+        plan.needs(directory)
+        plan.add(lib.OP_ROOTFS_DIRECTORY, "/root/path", (), (directory,))
+        return
+    tree = Tree(path, True, "/root/path")
+    plan.needs(tree)
+    plan.add(lib.OP_HOST_PROPAGATION, "/linux/rootfsPropagation", (), (SLAVE | REC,))
+    plan.add(
+        lib.OP_ROOTFS, "/root/path", (), (tree, context.bind_propagation & ~REC, int(bool(context.bind_propagation & REC)))
+    )
+
+
+def plan_enter_root(plan: Plan, context: Context) -> None:
+    """The change of root."""
+    if not context.namespaces.has("mount"):
+        code = lib.OP_CHROOT
+    elif context.no_pivot:
+        code = lib.OP_MOVE_ROOT
+    else:
+        code = lib.OP_PIVOT_ROOT
+    plan.add(code, "/root/path")
+
+
+def plan_root_attributes(plan: Plan, config: Config, context: Context) -> None:
+    """root.readonly and linux.rootfsPropagation, when nothing needs to be written any more."""
+    if not context.namespaces.has("mount"):
+        return
+    propagation = config.get("linux", {}).get("rootfsPropagation")
+    if propagation:
+        numbers = (0, 0, 0, 0, 0, PROPAGATION[propagation])
+        plan.add(lib.OP_MOUNT_ATTRIBUTES, "/linux/rootfsPropagation", (None, None, "/"), numbers)
+    if config["root"].get("readonly"):
+        plan.add(lib.OP_MOUNT_ATTRIBUTES, "/root/readonly", (None, None, "/"), (0, RDONLY))
