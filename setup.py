@@ -35,7 +35,7 @@ def generate(package: Path) -> None:
 
 
 def run(script: str, output: Path) -> None:
-    """Lets `script` write `output`; whoever executes the old file or reads it meanwhile never sees half of the new one."""
+    """Lets `script` write `output`; who executes or reads the old file meanwhile never sees half of the new one."""
     fresh = output.with_name(f".{output.name}.new")
     try:
         subprocess.run([sys.executable, str(ROOT / script), str(fresh)], check=True)
@@ -63,5 +63,6 @@ class BuildExt(build_ext):
 
 setup(
     cffi_modules=["native/build_shim.py:ffibuilder", "native/build_seccomp.py:ffibuilder"],
+    options={"bdist_wheel": {"py_limited_api": "cp310"}},
     cmdclass={"build_py": BuildPy, "build_ext": BuildExt},
 )

@@ -105,7 +105,7 @@ enum report_kind {
     REPORT_SYNC,     /* value: enum sync_phase */
     REPORT_FAILED,   /* value: errno, op: index in the plan, text: detail */
     REPORT_CONSOLE,  /* carries the terminal's master as SCM_RIGHTS */
-    REPORT_LISTENER, /* carries the seccomp listener as SCM_RIGHTS */
+    REPORT_LISTENER, /* value: the descriptor of the seccomp listener in init; answered like REPORT_SYNC */
     REPORT_SHIM,     /* value: errno, op: enum spawn_step */
 };
 

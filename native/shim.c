@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
@@ -282,6 +283,11 @@ int sys_pidfd_send_signal(int pidfd, int signal)
     return result(syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0));
 }
 
+int sys_pidfd_getfd(int pidfd, int descriptor)
+{
+    return result(syscall(SYS_pidfd_getfd, pidfd, descriptor, 0));
+}
+
 int sys_setns(int fd, int type) { return result(setns(fd, type)); }
 
 int sys_unshare(int flags) { return result(unshare(flags)); }
@@ -311,6 +317,16 @@ int sys_capabilities_last(void)
     while (last < 63 && prctl(PR_CAPBSET_READ, last + 1, 0, 0, 0) >= 0)
         last++;
     return last;
+}
+
+/* What the runtime itself is permitted, as bits; capget(2) */
+uint64_t sys_permitted_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {{0, 0, 0}, {0, 0, 0}};
+    if (syscall(SYS_capget, &header, data))
+        return 0;
+    return data[0].permitted | (uint64_t)data[1].permitted << 32;
 }
 
 int sys_sched_setaffinity(int pid, const char *mask, size_t size)

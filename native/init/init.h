@@ -96,6 +96,7 @@ const char **text_vector(const char *list, int64_t count);
 /* report.c */
 int report_send(const struct init *init, const struct report *report, int fd);
 int send_descriptor(int socket, const void *data, size_t size, int fd);
+int receive_state(struct init *init);
 int op_sync(struct init *init, const struct plan_op *op);
 int op_wait_start(struct init *init, const struct plan_op *op);
 

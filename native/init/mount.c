@@ -20,7 +20,7 @@ static int set_all_attributes(int fd, const struct plan_op *op)
 {
     int64_t propagation = op->n[5] & ~(int64_t)MS_REC;
     unsigned recursive = op->n[5] & MS_REC ? AT_RECURSIVE : 0;
-    int error = set_attributes(fd, AT_RECURSIVE, 0, 0, op->n[7]);
+    int error = set_attributes(fd, AT_RECURSIVE, 0, 0, op->n[7] & ~(int64_t)MS_REC);
     if (!error)
         error = set_attributes(fd, AT_RECURSIVE, op->n[3], op->n[4], 0);
     if (!error)

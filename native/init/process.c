@@ -192,6 +192,7 @@ int op_no_new_privileges(struct init *init, const struct plan_op *op)
     return sys_prctl(PR_SET_NO_NEW_PRIVS, 1, 0);
 }
 
+/* The runtime takes the listener with pidfd_getfd(2), hands it to the agent, and answers. */
 int op_seccomp(struct init *init, const struct plan_op *op)
 {
     struct {
@@ -202,7 +203,10 @@ int op_seccomp(struct init *init, const struct plan_op *op)
     int result = (int)SYS3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, op->n[1], &program);
     if (result < 0 || !op->n[2])
         return result;
-    int error = report_send(init, &report, result);
+    report.value = result;
+    int error = report_send(init, &report, NO_FD);
+    if (!error)
+        error = receive_state(init);
     sys_close(result);
     return error;
 }

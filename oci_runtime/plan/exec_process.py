@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from oci_runtime._shim import lib
-from oci_runtime.plan.operations import Plan
+from oci_runtime.plan.operations import Directory, Plan
 from oci_runtime.plan.process import plan_preparation, plan_process
 from oci_runtime.plan.terminal import plan_terminal
 
@@ -13,10 +13,19 @@ if TYPE_CHECKING:
     from oci_runtime.spec.types import Process
 
 
-def plan_exec_process(process: Process, context: Context) -> Plan:
-    """The operations, in the namespaces of the container. Pure: makes no system call."""
+def plan_exec_process(process: Process, context: Context, root: str = "") -> Plan:
+    """The operations, in the namespaces of the container. Pure: makes no system call.
+
+    `root` is the container's root directory where it has no mount namespace, into which the process is chrooted.
+    """
     plan = Plan()
-    plan.add(lib.OP_ROOTFS_DIRECTORY, "", (), (-1,))
+    if root:
+        directory = Directory(root, "")
+        plan.needs(directory)
+        plan.add(lib.OP_ROOTFS_DIRECTORY, "", (), (directory,))
+        plan.add(lib.OP_CHROOT)
+    else:
+        plan.add(lib.OP_ROOTFS_DIRECTORY, "", (), (-1,))
     plan_terminal(plan, process, context, bind_console=False)
     plan_preparation(plan, process, context)
     plan.add(lib.OP_SYNC, "", (), (lib.SYNC_READY,))

@@ -149,7 +149,7 @@ class _Context:
         if not value.is_integer():
             return value
         whole, _, fraction = text.partition(".")
-        return int(value) if fraction.strip("0") else int(whole)  # exact, also above 2**53, but for exponents
+        return int(value) if fraction.strip("0") or "e" in whole.lower() else int(whole)  # exact also above 2**53
 
     @staticmethod
     def parse_constant(text: str) -> NoReturn:

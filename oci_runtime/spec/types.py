@@ -74,9 +74,7 @@ class Scheduler(TypedDict, total=False):
     """`runtime`, `deadline` and `period` are in nanoseconds, see sched_setattr(2)."""
 
     policy: Required[
-        Literal[
-            "SCHED_OTHER", "SCHED_BATCH", "SCHED_IDLE", "SCHED_FIFO", "SCHED_RR", "SCHED_DEADLINE", "SCHED_ISO"
-        ]
+        Literal["SCHED_OTHER", "SCHED_BATCH", "SCHED_IDLE", "SCHED_FIFO", "SCHED_RR", "SCHED_DEADLINE", "SCHED_ISO"]
     ]
     nice: int
     priority: int

@@ -87,7 +87,9 @@ def _root(config: Config, problems: list[Problem]) -> None:
     if "root" not in config:
         problems.append(Problem("", 'lacks the property "root", which is required on Linux'))
     elif not config["root"]["path"]:
-        problems.append(Problem("/root/path", "must be a directory, such as rootfs, relative to the bundle or absolute"))
+        problems.append(
+            Problem("/root/path", "must be a directory, such as rootfs, relative to the bundle or absolute")
+        )
 
 
 def _namespaces(namespaces: list[Namespace], problems: list[Problem]) -> dict[str, str]:
@@ -151,7 +153,9 @@ def _proc_mount(mount: Mount, at: str, bind: bool, problems: list[Problem]) -> N
     if path == "/proc":
         if not bind and mount.get("type") != "proc":
             problems.append(
-                Problem(at + "/destination", 'only a mount of type "proc", or a bind mount of one, may be mounted on /proc')
+                Problem(
+                    at + "/destination", 'only a mount of type "proc", or a bind mount of one, may be mounted on /proc'
+                )
             )
     elif path.startswith("/proc/") and path[6:] not in PROC_MOUNTABLE:
         problems.append(

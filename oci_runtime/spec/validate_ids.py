@@ -21,10 +21,13 @@ def validate_user_namespace(config: Config, namespaces: dict[str, str], problems
         if mappings and "user" not in namespaces:
             problems.append(Problem(at, 'needs a "user" namespace in /linux/namespaces'))
         elif not mappings and namespaces.get("user") == "":
-            problems.append(Problem("/linux", f'a new "user" namespace needs {key}, such as the whole range 0 to itself'))
+            problems.append(
+                Problem("/linux", f'a new "user" namespace needs {key}, such as the whole range 0 to itself')
+            )
         elif mappings:
+            known = len(problems)
             _mappings(mappings, at, problems)
-            if not _mapped(0, mappings):
+            if len(problems) == known and not _mapped(0, mappings):
                 problems.append(Problem(at, "must map id 0 of the container, which sets it up"))
     if len(problems) == before and namespaces.get("user") == "" and "process" in config:
         validate_process_ids(config["process"], "/process", linux, problems)
@@ -53,7 +56,9 @@ def validate_id_mapped_mount(
     if uids is None and gids is None:
         if "user" not in namespaces:
             problems.append(
-                Problem(at + "/options", 'idmap needs uidMappings and gidMappings, or a "user" namespace to take them from')
+                Problem(
+                    at + "/options", 'idmap needs uidMappings and gidMappings, or a "user" namespace to take them from'
+                )
             )
     elif not uids or not gids:
         problems.append(Problem(at, "uidMappings and gidMappings must be given together, each with at least one entry"))

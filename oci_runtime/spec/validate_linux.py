@@ -75,7 +75,9 @@ def _time_offsets(offsets: TimeOffsets, namespaces: dict[str, str], problems: li
     if "time" not in namespaces:
         problems.append(Problem("/linux/timeOffsets", 'needs a "time" namespace in /linux/namespaces'))
     elif namespaces["time"]:
-        problems.append(Problem("/linux/timeOffsets", "cannot be set in a time namespace that exists already (path is set)"))
+        problems.append(
+            Problem("/linux/timeOffsets", "cannot be set in a time namespace that exists already (path is set)")
+        )
     for clock, offset in offsets.items():
         at = "/linux/timeOffsets/" + clock.replace("~", "~0").replace("/", "~1")
         if clock not in ("boottime", "monotonic"):
@@ -86,9 +88,12 @@ def _time_offsets(offsets: TimeOffsets, namespaces: dict[str, str], problems: li
 
 def _intel_rdt(rdt: IntelRdt, problems: list[Problem]) -> None:
     closid = rdt.get("closID", "")
-    if closid in (".", "..") or "\n" in closid or closid != "/" and "/" in closid:
+    if closid in (".", "..") or "\n" in closid or (closid != "/" and "/" in closid):
         problems.append(
-            Problem("/linux/intelRdt/closID", 'must be the name of a directory, or "/" for the root of the resctrl filesystem')
+            Problem(
+                "/linux/intelRdt/closID",
+                'must be the name of a directory, or "/" for the root of the resctrl filesystem',
+            )
         )
     if "\n" in rdt.get("l3CacheSchema", ""):
         problems.append(Problem("/linux/intelRdt/l3CacheSchema", "must be one line, such as L3:0=7f0;1=1f"))

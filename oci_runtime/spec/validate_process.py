@@ -108,7 +108,9 @@ def _args(process: Process, at: str, problems: list[Problem]) -> None:
     args = process.get("args")
     if not args:
         problems.append(
-            Problem(at if args is None else at + "/args", 'needs "args" with at least one entry, the program to execute')
+            Problem(
+                at if args is None else at + "/args", 'needs "args" with at least one entry, the program to execute'
+            )
         )
     elif not args[0]:
         problems.append(Problem(at + "/args/0", "must be the program to execute"))

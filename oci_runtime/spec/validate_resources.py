@@ -33,7 +33,10 @@ def validate_resources(resources: Resources, at: str, problems: list[Problem], *
     for name in resources.get("unified", {}):
         if not name or "/" in name or name in (".", ".."):
             problems.append(
-                Problem(f"{at}/unified/{_escape(name)}", "its key must be the name of a file of cgroup v2, such as memory.high")
+                Problem(
+                    f"{at}/unified/{_escape(name)}",
+                    "its key must be the name of a file of cgroup v2, such as memory.high",
+                )
             )
 
 
@@ -66,7 +69,9 @@ def _memory(memory: Memory, at: str, partial: bool, problems: list[Problem]) -> 
     limit, swap = memory.get("limit", 0), memory.get("swap", 0)
     if swap > 0:
         if 0 < swap < limit:
-            problems.append(Problem(at + "/swap", f"is memory and swap together, so must be at least the limit, {limit}"))
+            problems.append(
+                Problem(at + "/swap", f"is memory and swap together, so must be at least the limit, {limit}")
+            )
         elif limit == 0 and not partial:
             problems.append(Problem(at + "/swap", "is memory and swap together, so needs a limit of the memory too"))
     if memory.get("swappiness", 0) > 100:
@@ -91,7 +96,12 @@ def _block_io(block: BlockIO, at: str, problems: list[Problem]) -> None:
         _weight(device.get("weight", 0), where + "/weight", problems)
         _weight(device.get("leafWeight", 0), where + "/leafWeight", problems)
     for key, devices in block.items():
-        if key in ("throttleReadBpsDevice", "throttleWriteBpsDevice", "throttleReadIOPSDevice", "throttleWriteIOPSDevice"):
+        if key in (
+            "throttleReadBpsDevice",
+            "throttleWriteBpsDevice",
+            "throttleReadIOPSDevice",
+            "throttleWriteIOPSDevice",
+        ):
             assert isinstance(devices, list)
             for i, device in enumerate(devices):
                 if device["major"] < 0 or device["minor"] < 0:
@@ -108,7 +118,9 @@ def _rdma(devices: dict[str, Rdma], at: str, problems: list[Problem]) -> None:
         if "hcaHandles" not in limits and "hcaObjects" not in limits:
             problems.append(Problem(f"{at}/{_escape(name)}", "must have hcaHandles, hcaObjects or both"))
         if not name or name.split() != [name]:
-            problems.append(Problem(f"{at}/{_escape(name)}", "its key must be the name of an RDMA device, such as mlx5_1"))
+            problems.append(
+                Problem(f"{at}/{_escape(name)}", "its key must be the name of an RDMA device, such as mlx5_1")
+            )
 
 
 def _escape(name: str) -> str:

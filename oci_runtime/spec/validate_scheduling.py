@@ -31,11 +31,10 @@ def parse_list(text: str) -> list[tuple[int, int]]:
     """
     ranges = []
     for entry in text.split(","):
-        entry = entry.strip(" ")
-        if not entry:
+        low, dash, high = entry.strip(" ").partition("-")
+        if not (low or dash):
             continue
-        low, dash, high = entry.partition("-")
-        if not _number(low) or dash and not _number(high):
+        if not _number(low) or (dash and not _number(high)):
             return []
         first = int(low)
         last = int(high) if dash else first
@@ -62,11 +61,15 @@ def _scheduler(scheduler: Scheduler, at: str, problems: list[Problem]) -> None:
             where = at + "/priority" if "priority" in scheduler else at
             problems.append(Problem(where, f"{policy} needs a priority between 1 and 99"))
     elif priority:
-        problems.append(Problem(at + "/priority", f"must be 0 or absent with {policy}; only SCHED_FIFO and SCHED_RR use it"))
+        problems.append(
+            Problem(at + "/priority", f"must be 0 or absent with {policy}; only SCHED_FIFO and SCHED_RR use it")
+        )
     times = {key: scheduler.get(key, 0) for key in ("runtime", "deadline", "period")}
     if policy != "SCHED_DEADLINE":
         for key, value in times.items():
             if value:
-                problems.append(Problem(f"{at}/{key}", f"must be 0 or absent with {policy}; only SCHED_DEADLINE uses it"))
+                problems.append(
+                    Problem(f"{at}/{key}", f"must be 0 or absent with {policy}; only SCHED_DEADLINE uses it")
+                )
     elif not 0 < times["runtime"] <= times["deadline"] <= (times["period"] or times["deadline"]):  # type: ignore[operator]
         problems.append(Problem(at, "SCHED_DEADLINE needs 0 < runtime <= deadline <= period, in nanoseconds"))

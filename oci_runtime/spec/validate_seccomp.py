@@ -16,7 +16,9 @@ def validate_seccomp(seccomp: Seccomp, at: str, problems: list[Problem]) -> None
     default = seccomp["defaultAction"]
     if default == "SCMP_ACT_NOTIFY":
         problems.append(
-            Problem(at + "/defaultAction", "cannot be the default, because the runtime's own calls would wait for the agent")
+            Problem(
+                at + "/defaultAction", "cannot be the default, because the runtime's own calls would wait for the agent"
+            )
         )
     if "defaultErrnoRet" in seccomp:
         _return_value(default, seccomp["defaultErrnoRet"], at + "/defaultErrnoRet", problems)
@@ -53,7 +55,9 @@ def _notify(names: list[str], at: str, listener: str, problems: list[Problem]) -
         problems.append(Problem(at + "/action", "needs /linux/seccomp/listenerPath, the socket of the agent to notify"))
     if "write" in names:
         problems.append(
-            Problem(f"{at}/names/{names.index('write')}", "cannot be notified, because the runtime itself would wait for it")
+            Problem(
+                f"{at}/names/{names.index('write')}", "cannot be notified, because the runtime itself would wait for it"
+            )
         )
 
 

@@ -36,7 +36,7 @@ def _refusal(path: list[str], namespaces: dict[str, str]) -> str:
         return "its key must be the name of a sysctl, such as net.ipv4.ip_forward"
     if path[0] == "net":
         needed = "network"
-    elif path[:2] == ["fs", "mqueue"] or path[0] == "kernel" and len(path) == 2 and path[1] in IPC_SYSCTLS:
+    elif path[:2] == ["fs", "mqueue"] or (path[0] == "kernel" and len(path) == 2 and path[1] in IPC_SYSCTLS):
         needed = "ipc"
     elif path[0] == "user":
         needed = "user"
@@ -45,5 +45,7 @@ def _refusal(path: list[str], namespaces: dict[str, str]) -> str:
     elif path == ["kernel", "hostname"]:
         return "must be set by the property /hostname instead"
     else:
-        return "does not belong to a namespace, it would change the host; net.*, fs.mqueue.*, user.* and some of kernel.* do"
+        return (
+            "does not belong to a namespace and would change the host; net.*, fs.mqueue.*, user.* and some kernel.* do"
+        )
     return "" if needed in namespaces else f'needs a "{needed}" namespace in /linux/namespaces'

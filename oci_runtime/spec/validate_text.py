@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     Schema = dict[str, Any]
 
+
 def validate_text(document: object, at: str) -> list[Problem]:
     """The problems of a document, whose schema is found at pointer `at` of that of config.json; pointers start here."""
     from oci_runtime.spec.explain import load_schema

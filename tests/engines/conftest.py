@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from pathlib import Path
 import pytest
 
 from . import support
+from .containerd import Containerd
+from .docker import Docker
 from .podman import Podman
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -28,6 +31,21 @@ def _need(program: str) -> None:
         pytest.skip(f"{program} is not installed")
     if os.geteuid() != 0:
         pytest.skip("the engines are run as root")
+
+
+def _directory(prefix: str) -> Path:
+    """A new directory that the users of a container's user namespace can pass through."""
+    path = Path(tempfile.mkdtemp(prefix=prefix))
+    path.chmod(0o711)
+    return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _terminated_means_interrupted() -> Iterator[None]:
+    """SIGTERM runs the fixtures' clean-up like SIGINT does: a killed session must not leave containers."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +70,7 @@ def podman_engine(runtime: str) -> Iterator[Podman]:
     """A private podman for the module; fails at the end if anything outlived its removal."""
     _need("podman")
     _need("conmon")
-    engine = Podman(Path(tempfile.mkdtemp(prefix="pyoci-p")), runtime)
+    engine = Podman(_directory("pyoci-p"), runtime)
     left: list[str] = []
     try:
         yield engine
@@ -66,3 +84,45 @@ def podman(podman_engine: Podman) -> Iterator[Podman]:
     """The module's podman, without containers before and after the test."""
     yield podman_engine
     podman_engine.remove_all()
+
+
+@pytest.fixture(scope="module")
+def containerd_engine(runtime: str) -> Iterator[Containerd]:
+    """A private containerd for the module; fails at the end if anything outlived its removal."""
+    _need("containerd")
+    _need("ctr")
+    engine = Containerd(_directory("pyoci-c"), runtime)
+    left: list[str] = []
+    try:
+        yield engine
+    finally:
+        left = engine.close()
+    assert not left, "left behind: " + "\n".join(left)
+
+
+@pytest.fixture
+def containerd(containerd_engine: Containerd) -> Iterator[Containerd]:
+    """The module's containerd, without containers before and after the test."""
+    yield containerd_engine
+    containerd_engine.remove_all()
+
+
+@pytest.fixture(scope="module")
+def docker_engine(runtime: str) -> Iterator[Docker]:
+    """A private dockerd for the module; fails at the end if anything outlived its removal."""
+    _need("dockerd")
+    _need("containerd")
+    engine = Docker(_directory("pyoci-d"), runtime)
+    left: list[str] = []
+    try:
+        yield engine
+    finally:
+        left = engine.close()
+    assert not left, "left behind: " + "\n".join(left)
+
+
+@pytest.fixture
+def docker(docker_engine: Docker) -> Iterator[Docker]:
+    """The module's docker, without containers before and after the test."""
+    yield docker_engine
+    docker_engine.remove_all()

@@ -23,7 +23,7 @@ class Podman:
     some of its calls and not to others.
     """
 
-    __slots__ = ("cgroup", "cwd", "directory", "env", "options", "runtime", "state_root")
+    __slots__ = ("cgroup", "cwd", "directory", "env", "options", "runtime", "script", "state_root")
 
     def __init__(self, directory: Path, runtime: str, name: str = "pyoci") -> None:
         self.directory = directory
@@ -31,12 +31,12 @@ class Podman:
         self.cgroup = f"pyoci-podman-{os.getpid()}-{directory.name}"
         self.state_root = directory / "state"
         self.cwd = directory / "cwd"  # conmon reports a container's death for want of memory as a file there
-        script = support.write_script(
+        self.script = support.write_script(
             directory / "bin" / name, [f'exec "{runtime}" --root "{self.state_root}" "$@"']
         )
         self.env = {"PATH": support.PATH, "HOME": str(directory), "TMPDIR": str(directory / "scratch")}
         self.env["CONTAINERS_CONF"] = str(self._write_configuration(name))
-        self.options = self._options(script)
+        self.options = self._options()
         if subprocess.run([*self.argv("info")], env=self.env, capture_output=True, timeout=60).returncode != 0:
             self.options[self.options.index("overlay")] = "vfs"
         (directory / "rootfs.tar").write_bytes(support.rootfs_tar())
@@ -50,7 +50,6 @@ class Podman:
             "cgroup_manager": "cgroupfs",
             "events_logger": "file",
             "lock_type": "file",
-            "infra_command": "/bin/sleep 1000",
             "runtime_supports_json": [name],
             "init_path": shutil.which("catatonit", path=support.PATH) or "",
         }
@@ -60,10 +59,10 @@ class Podman:
         target.write_text("\n".join(lines) + "\n")
         return target
 
-    def _options(self, script: Path) -> list[str]:
+    def _options(self) -> list[str]:
         at = {"--root": "storage", "--runroot": "run", "--tmpdir": "tmp", "--network-config-dir": "cni"}
         paths = [word for option, name in at.items() for word in (option, str(self.directory / name))]
-        return [*paths, "--storage-driver", "overlay", "--runtime", str(script)]
+        return [*paths, "--storage-driver", "overlay", "--runtime", str(self.script)]
 
     def argv(self, verb: str, *words: str) -> list[str]:
         """The command line of a podman command; containers get the private cgroup and, unless told, no network."""
@@ -111,5 +110,11 @@ class Podman:
             left = [f"state {path}" for path in support.state_directories(self.state_root)]
         finally:
             found = support.sweep(self.directory, self.cgroup)
-        storage = str(self.directory / "storage" / "overlay")
-        return left + [what for what in found if what != f"mount {storage}" and not what.endswith("/conmon")]
+        return left + [what for what in found if self._is_the_runtimes(what)]
+
+    def _is_the_runtimes(self, what: str) -> bool:
+        """Whether a leftover is not podman's own: its mount of the storage, its cgroups of conmon and of pods."""
+        kind, _, name = what.partition(" ")
+        if kind == "cgroup":
+            return "/libpod-" in name
+        return what != f"mount {self.directory / 'storage' / 'overlay'}"

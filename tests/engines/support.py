@@ -24,7 +24,7 @@ from pathlib import Path
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENV = [f"PATH={PATH}"]
-PATIENCE = 40.0  # seconds an engine's command may take before the test gives up on it
+PATIENCE = 25.0  # seconds an engine's command may take before the test gives up on it
 # Root without CAP_SYS_RESOURCE cannot raise a limit, and the engines' defaults are above the usual ones.
 ULIMITS = {"nofile": (1024, 4096), "nproc": (1024, 4096)}
 
@@ -73,7 +73,8 @@ def rootfs_tar() -> bytes:
         for applet in applets:
             if applet != "busybox":
                 add(f"bin/{applet}", tarfile.SYMTYPE, 0o777, link="busybox")
-        add("etc/passwd", tarfile.REGTYPE, 0o644, b"root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n")
+        users = b"root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n"
+        add("etc/passwd", tarfile.REGTYPE, 0o644, users)
         add("etc/group", tarfile.REGTYPE, 0o644, b"root:x:0:\ntty:x:5:\nalice:x:1000:\nstaff:x:50:alice\n")
         add("etc/no-x-bit", tarfile.REGTYPE, 0o644, b"#!/bin/sh\n")
         add("etc/garbage", tarfile.REGTYPE, 0o755, b"\x01\x02 no format the kernel knows\n")
@@ -81,7 +82,7 @@ def rootfs_tar() -> bytes:
 
 
 def write_oci_archive(target: Path, name: str) -> None:
-    """Write an OCI image layout (image-spec 1.0, one layer, linux on this architecture) as a tar, referenced as `name`."""
+    """Write an OCI image layout (image-spec 1.0, one layer, for this architecture) as a tar, referenced as `name`."""
     arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
     layer = rootfs_tar()
     blobs: dict[str, bytes] = {}
@@ -140,12 +141,12 @@ def wait_for(condition: Callable[[], object], seconds: float = 10.0, what: str =
 
 
 class Terminal:
-    """A command whose standard descriptors and controlling terminal are a new pseudoterminal; the test holds the master."""
+    """A command on a new pseudoterminal, its controlling terminal too, of which the test holds the master."""
 
-    __slots__ = ("_master", "_pid", "output")
+    __slots__ = ("_master", "_pid", "_seen")
 
     def __init__(self, argv: Sequence[str], env: dict[str, str], rows: int = 24, columns: int = 80) -> None:
-        self.output = ""
+        self._seen = b""
         self._pid, self._master = pty.fork()
         if self._pid == 0:
             try:
@@ -158,6 +159,11 @@ class Terminal:
     @staticmethod
     def _set_size(fd: int, rows: int, columns: int) -> None:
         fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    @property
+    def output(self) -> str:
+        """All the command has written so far, without carriage returns."""
+        return self._seen.decode(errors="replace").replace("\r", "")
 
     def resize(self, rows: int, columns: int) -> None:
         """Change the window's size; the kernel sends SIGWINCH to the foreground process group."""
@@ -181,7 +187,7 @@ class Terminal:
             if error.errno == errno.EIO:
                 return False
             raise
-        self.output += data.decode(errors="replace").replace("\r\n", "\n")
+        self._seen += data
         return bool(data)
 
     def expect(self, text: str, seconds: float = 15.0) -> None:
@@ -233,7 +239,8 @@ def cgroups_named(name: str) -> list[Path]:
 
 def remove_cgroup(top: Path) -> list[Path]:
     """Kill what is in the cgroup `top` and remove it; returns the sub-cgroups that were still there."""
-    below = sorted((Path(base) / name for base, names, _ in os.walk(top) for name in names), key=lambda p: -len(p.parts))
+    found = (Path(base) / name for base, names, _ in os.walk(top) for name in names)
+    below = sorted(found, key=lambda path: -len(path.parts))
     for group in [*below, top]:
         for pid in (group / "cgroup.procs").read_text().split():
             os.kill(int(pid), signal.SIGKILL)

@@ -1,9 +1,10 @@
-"""podman drives the runtime: running, input and output, exec, states, failures. See test_podman_options.py for options."""
+"""podman drives the runtime: running, input and output, exec, states, failures."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import json
+import re
 import signal
 import subprocess
 import time
@@ -19,7 +20,7 @@ SLEEPY = ("sh", "-c", "trap 'exit 3' TERM; trap 'echo usr1' USR1; echo ready; wh
 
 
 def _logs_say(podman: Podman, container: str, text: str) -> Callable[[], bool]:
-    return lambda: text in podman("logs", container).stdout
+    return lambda: text in podman("logs", container, check=False).stdout
 
 
 # --- running ---------------------------------------------------------------------------------------------------------
@@ -76,7 +77,8 @@ def test_restart(podman: Podman) -> None:
     before = podman.inspect("c")["State"]["Pid"]
     podman("restart", "-t", "0", "c")
     after = podman.inspect("c")["State"]
-    assert after["Status"] == "running" and after["Pid"] != before
+    assert after["Status"] == "running"
+    assert after["Pid"] != before
 
 
 def test_rootfs_of_a_directory(podman: Podman, workdir: Path) -> None:
@@ -96,7 +98,9 @@ def test_ten_at_once(podman: Podman) -> None:
 
 
 def test_run_on_a_terminal(podman: Podman) -> None:
-    script = "tty; test -t 0 && test -t 1 && test -t 2 && echo three; ls -l /dev/console | cut -c1; ps -o tty,comm | grep ps"
+    script = (
+        "tty; test -t 0 && test -t 1 && test -t 2 && echo three; ls -l /dev/console | cut -c1; ps -o tty,comm | grep ps"
+    )
     terminal = podman.terminal("run", "--rm", "-it", IMAGE, "sh", "-c", script)
     assert terminal.wait() == 0, terminal.output
     name, three, console, ps = terminal.output.split("\n")[:4]
@@ -131,8 +135,10 @@ def test_a_terminal_without_a_client(podman: Podman) -> None:
     support.wait_for(_logs_say(podman, "t", "/dev/pts/0"))
     terminal = podman.terminal("attach", "t")
     terminal.wait_raw()
-    terminal.write("\x10\x11")  # the keys that detach
-    assert terminal.wait() == 0
+    for key in "\x10\x11":  # the keys that detach, which podman only sees one by one
+        terminal.write(key)
+        time.sleep(0.2)
+    assert terminal.wait(10) == 0
     assert podman.inspect("t")["State"]["Running"]
 
 
@@ -179,7 +185,8 @@ def test_exec_detached_and_privileged(podman: Podman) -> None:
     support.wait_for(lambda: podman("exec", "e", "cat", "/tmp/done", check=False).stdout == "yes\n")
     plain = podman("exec", "e", "grep", "CapEff", "/proc/self/status").stdout.split()[1]
     privileged = podman("exec", "--privileged", "e", "grep", "CapEff", "/proc/self/status").stdout.split()[1]
-    assert int(privileged, 16) & 1 << 21 and not int(plain, 16) & 1 << 21  # CAP_SYS_ADMIN
+    assert int(privileged, 16) & 1 << 21
+    assert not int(plain, 16) & 1 << 21
 
 
 def test_exec_of_what_is_not_there(podman: Podman) -> None:
@@ -233,14 +240,17 @@ def test_kill_with_a_signal(podman: Podman) -> None:
 
 
 def test_signals_are_proxied_from_the_client(podman: Podman) -> None:
-    argv = podman.argv("run", "--rm", IMAGE, *SLEEPY)
-    with subprocess.Popen(argv, env=podman.env, stdout=subprocess.PIPE, text=True) as client:
-        assert client.stdout is not None
-        assert client.stdout.readline() == "ready\n"
+    argv = podman.argv("run", "--name", "s", IMAGE, *SLEEPY)
+    client = subprocess.Popen(argv, env=podman.env, cwd=podman.cwd, stdout=subprocess.DEVNULL)
+    try:
+        support.wait_for(_logs_say(podman, "s", "ready"))
         client.send_signal(signal.SIGUSR1)
-        assert client.stdout.readline() == "usr1\n"
+        support.wait_for(_logs_say(podman, "s", "usr1"))
         client.send_signal(signal.SIGTERM)
-        assert client.wait(support.PATIENCE) == 3
+        assert client.wait(10) == 3
+    finally:
+        client.kill()
+        client.wait()
 
 
 def test_remove_by_force(podman: Podman) -> None:
@@ -293,26 +303,32 @@ def test_top_and_stats(podman: Podman) -> None:
     pid = podman.inspect("t")["State"]["Pid"]
     assert lines[1].split() == ["1", str(pid), "root", "sleep"]
     stats = json.loads(podman("stats", "--no-stream", "--format", "json", "t").stdout)
-    assert stats[0]["name"] == "t" and stats[0]["pids"] == "1"
+    assert stats[0]["name"] == "t"
+    assert stats[0]["pids"] == "1"
     assert stats[0]["mem_usage"].endswith("/ 67.11MB")
 
 
 # --- failures --------------------------------------------------------------------------------------------------------
 
 
+IS_A_DIRECTORY = "permission denied|is a directory"  # runc 1.1 | runc 1.2
+
+
 @pytest.mark.parametrize(
     ("command", "code", "text"),
     [
-        pytest.param("no-such-command", 127, 'exec: "no-such-command": executable file not found in $PATH', id="name"),
+        pytest.param(
+            "no-such-command", 127, r'exec: "no-such-command": executable file not found in \$PATH', id="name"
+        ),
         pytest.param("/no/such/file", 127, "no such file or directory", id="path"),
         pytest.param("/etc/no-x-bit", 126, "permission denied", id="no x bit"),
-        pytest.param("/etc", 126, "permission denied", id="directory"),
+        pytest.param("/etc", 126, IS_A_DIRECTORY, id="directory"),
     ],
 )
 def test_what_cannot_be_executed(podman: Podman, command: str, code: int, text: str) -> None:
     done = podman("run", "--name", "f", IMAGE, command, check=False)
     assert done.returncode == code, done.stderr
-    assert text in done.stderr
+    assert re.search(text, done.stderr, re.IGNORECASE)
     assert podman.inspect("f")["State"]["Status"] in ("created", "exited")
     podman("rm", "f")
     assert support.state_directories(podman.state_root) == []
@@ -332,13 +348,15 @@ def test_a_working_directory_that_is_not_there(podman: Podman) -> None:
 
 def test_a_mount_whose_source_is_not_there(podman: Podman) -> None:
     done = podman("run", "--rm", "--mount", "type=bind,src=/no/such/source,dst=/x", IMAGE, "true", check=False)
-    assert done.returncode != 0 and "/no/such/source" in done.stderr
+    assert done.returncode != 0
+    assert "/no/such/source" in done.stderr
 
 
 def test_a_directory_over_a_file(podman: Podman, workdir: Path) -> None:
     done = podman("run", "--rm", "-v", f"{workdir}:/etc/no-x-bit", IMAGE, "true", check=False)
     assert done.returncode in (126, 127), done.stderr
-    assert "no-x-bit" in done.stderr and "not a directory" in done.stderr.lower()
+    assert "no-x-bit" in done.stderr
+    assert "not a directory" in done.stderr.lower()
     assert support.state_directories(podman.state_root) == []
 
 
@@ -347,7 +365,7 @@ def test_death_for_want_of_memory_is_told(podman: Podman) -> None:
     podman.detached("--name", "o", "--memory", "20m", "--memory-swap", "20m", command=("sh", "-c", eat))
     podman("wait", "o")
     assert podman("logs", "o").stdout == "137\n"
-    # conmon writes this file when the event it asked of the container's memory cgroup comes; podman 4.3 looks elsewhere.
+    # conmon writes this file when the memory cgroup tells of the event; podman 4.3 looks elsewhere.
     told = podman.cwd / "oom"
     assert told.exists() or podman.inspect("o")["State"]["OOMKilled"] is True
     told.unlink(missing_ok=True)

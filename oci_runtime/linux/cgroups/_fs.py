@@ -1,7 +1,7 @@
 """Descriptors of cgroupfs: every read and write of this package goes through here.
 
 The root of a hierarchy is opened by its path on the host and its filesystem type is checked; whatever lies below is
-opened by openat2(2) relative to such a descriptor, so that neither a symbolic link nor another mount can lead elsewhere.
+opened by openat2(2) relative to such a descriptor, so that neither a symbolic link nor a mount can lead elsewhere.
 Functions raise OSError; callers add what the user needs to know.
 """
 

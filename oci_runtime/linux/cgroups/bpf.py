@@ -1,4 +1,4 @@
-"""Device rules with cgroup v2: a BPF_PROG_TYPE_CGROUP_DEVICE program, assembled from the rules and attached to the cgroup.
+"""Device rules with cgroup v2: a BPF_PROG_TYPE_CGROUP_DEVICE program, assembled from the rules and attached.
 
 The kernel asks the program once per open(2) or mknod(2) with struct bpf_cgroup_dev_ctx, linux/bpf.h. Each of the bits
 asked for is decided by the last rule that matches it, so the rules are tried from the last to the first, and a bit that
@@ -7,6 +7,7 @@ was allowed is not asked again. That is exact for rules which overlap, in whiche
 
 from __future__ import annotations
 
+import sys
 from errno import ENOSPC, EPERM
 
 from oci_runtime._shim import ffi, lib
@@ -29,15 +30,14 @@ _MAX_PROGRAMS = 64  # that a cgroup can have
 # registers: what was asked for, and r0 the answer
 _TYPE, _ACCESS, _MAJOR, _MINOR = 2, 3, 4, 5
 _MAX_JUMP = 0x7FFF
+_ORDER = sys.byteorder
 
 
 def _insn(code: int, dst: int = 0, src: int = 0, offset: int = 0, imm: int = 0) -> bytes:
     """One struct bpf_insn."""
-    return b"".join((
-        bytes((code, src << 4 | dst)),
-        offset.to_bytes(2, "little", signed=True),
-        (imm & 0xFFFFFFFF).to_bytes(4, "little"),
-    ))
+    registers = src << 4 | dst if _ORDER == "little" else dst << 4 | src  # a bit field
+    words = (bytes((code, registers)), offset.to_bytes(2, _ORDER, signed=True), (imm & 0xFFFFFFFF).to_bytes(4, _ORDER))
+    return b"".join(words)
 
 
 _PROLOGUE = (
@@ -144,7 +144,7 @@ def _attached(directory: int) -> list[int]:
     result = lib.sys_bpf(_PROG_QUERY, attributes, 32)
     if result < 0 and result != -ENOSPC:
         raise _os_error(-result)
-    count = int.from_bytes(ffi.buffer(attributes)[24:28], "little")
+    count = int.from_bytes(ffi.buffer(attributes)[24:28], _ORDER)
     return list(ids[0 : min(count, _MAX_PROGRAMS)])
 
 
@@ -166,8 +166,8 @@ def _os_error(number: int) -> OSError:
 
 
 def _u32(*values: int) -> bytes:
-    return b"".join(value.to_bytes(4, "little") for value in values)
+    return b"".join(value.to_bytes(4, _ORDER) for value in values)
 
 
 def _address(pointer: object) -> bytes:
-    return int(ffi.cast("uintptr_t", pointer)).to_bytes(8, "little")
+    return int(ffi.cast("uintptr_t", pointer)).to_bytes(8, _ORDER)

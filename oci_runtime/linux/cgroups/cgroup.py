@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 from errno import EEXIST, ENODEV, ENOENT, ENOTDIR
 
-from oci_runtime.errors import PyociError, StateError, SystemCallError
+from oci_runtime.errors import Problem, PyociError, SpecError, StateError, SystemCallError
 from oci_runtime.linux.cgroups import _fs
 
 TYPE_CHECKING = False
@@ -15,15 +15,20 @@ if TYPE_CHECKING:
 PATH_POINTER = "/linux/cgroupsPath"
 
 
+def refuse(pointer: str, why: str) -> SpecError:
+    """The error for a property that cannot be had; `why` says what would be valid."""
+    return SpecError(f"{pointer}: {why}", (Problem(pointer, why),))
+
+
 class Cgroup:
     """A cgroup of the container in the hierarchy mounted at `mount`.
 
     `path` is relative to that mount; its first `kept` components existed before the container and outlive it.
     `controllers` are those of a v1 hierarchy, with name=NAME for a named one, and none for the v2 tree.
-    The descriptors are -1 while they are not open.
+    The descriptors are -1 while they are not open. `created` is true from make() on if the cgroup is new.
     """
 
-    __slots__ = ("base", "controllers", "created", "dir", "kept", "mount", "path", "root", "version")
+    __slots__ = ("base", "base_depth", "controllers", "created", "dir", "kept", "mount", "path", "root", "version")
 
     def __init__(self, version: int, controllers: tuple[str, ...], mount: str, path: str, kept: int = 0) -> None:
         self.version = version
@@ -32,7 +37,8 @@ class Cgroup:
         self.path = path
         self.kept = kept
         self.root = -1  # of the hierarchy
-        self.base = -1  # of the deepest existing ancestor, before the cgroup is made
+        self.base = -1  # of the deepest existing ancestor, before the cgroup is made,
+        self.base_depth = 0  # which has so many components
         self.dir = -1  # of the cgroup itself
         self.created = False
 
@@ -67,13 +73,13 @@ class Cgroup:
         if depth == len(names):
             self.dir = fd
         else:
-            self.base = fd
+            self.base, self.base_depth = fd, depth
 
     def make(self, prepare: Callable[[int, int, bool], None] | None) -> None:
         """Make the cgroup and the ancestors that are missing.
 
-        `prepare` is called with the descriptors of parent and child for every cgroup made; also for the container's own,
-        then with True, if that existed. Raises OSError.
+        `prepare` is called with the descriptors of parent and child for every cgroup made and for the container's own,
+        then with True, even if that existed. Raises OSError.
         """
         tries = 10
         while True:
@@ -91,11 +97,14 @@ class Cgroup:
         names = self.path.split("/")
         if self.dir >= 0:
             if prepare:
-                above = "/".join(names[:-1])
-                prepare(_fs.open_dir(self.root, above) if above else self.root, self.dir, True)
+                parent = _fs.open_dir(self.root, "/".join(names[:-1]) or ".")
+                try:
+                    prepare(parent, self.dir, True)
+                finally:
+                    posix.close(parent)
             return
         parent = self.base
-        for depth in range(self.kept, len(names)):
+        for depth in range(self.base_depth, len(names)):
             name = names[depth]
             try:
                 posix.mkdir(name, 0o755, dir_fd=parent)
@@ -128,6 +137,11 @@ class Cgroup:
                     raise SystemCallError(f"cannot open cgroup {self}", error.errno or 0) from None
         return self.dir
 
+    def exists(self) -> bool:
+        """Whether the cgroup is there now, whatever descriptor of it may be open."""
+        self._close_dirs()
+        return self.open() >= 0
+
     def require(self) -> int:
         """The descriptor of the cgroup; StateError when it does not exist."""
         fd = self.open()
@@ -138,7 +152,8 @@ class Cgroup:
     def remove(self) -> bool:
         """Remove the cgroup and everything below it, then the ancestors made for it that are empty.
 
-        False when processes keep it for now.
+        runc leaves such ancestors; here nothing that create() made stays, unless others have come to use it. False when
+        processes keep the cgroup for now.
         """
         from oci_runtime.linux.cgroups import tree
 
@@ -148,6 +163,7 @@ class Cgroup:
             if error.errno == ENOENT:  # the hierarchy is not mounted, so nothing of ours can be in it
                 return True
             raise SystemCallError(f"cannot open {self.mount}", error.errno or 0) from None
+        self._close_dirs()
         names = self.path.split("/")
         try:
             if not _remove_below(root, names, tree.remove):
@@ -172,6 +188,30 @@ class Cgroup:
             return _fs.read(self.require(), name)
         except OSError as error:
             raise SystemCallError(f"cannot read {self}/{name}", error.errno or 0) from None
+
+    def pids(self, recursive: bool) -> list[int]:
+        """Sorted ids of the processes in the cgroup, and with `recursive` in those below; none when it is gone."""
+        fd = self.open()
+        if fd < 0:
+            return []
+        from oci_runtime.linux.cgroups import tree
+
+        try:
+            return tree.pids(fd, recursive)
+        except OSError as error:
+            raise SystemCallError(f"cannot list the processes of {self}", error.errno or 0) from None
+
+    def counter(self, name: str, key: str) -> int:
+        """The number after `key` in a control file of "KEY VALUE" lines; 0 when there is no such file or key."""
+        try:
+            text = _fs.read(self.require(), name)
+        except (OSError, StateError):
+            return 0
+        for line in text.splitlines():
+            found, _, value = line.partition(" ")
+            if found == key:
+                return int(value)
+        return 0
 
     def _close_dirs(self) -> None:
         for fd in {self.base, self.dir} - {self.root, -1}:
@@ -207,7 +247,8 @@ def from_state(record: list[str | int]) -> Cgroup:
     names = str(path).split("/")
     if "" in names or "." in names or ".." in names:
         raise PyociError(f"the recorded cgroup path {path!r} is invalid")
-    return Cgroup(int(version), tuple(str(controllers).split(",")) if controllers else (), str(mount), str(path), int(kept))
+    owned = tuple(str(controllers).split(",")) if controllers else ()
+    return Cgroup(int(version), owned, str(mount), str(path), int(kept))
 
 
 def add(directory: int, pid: int) -> None:

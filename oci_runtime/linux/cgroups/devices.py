@@ -5,7 +5,7 @@ Rules are applied in order (Runtime Specification, Allowed Device list); before 
 
 from __future__ import annotations
 
-from oci_runtime.linux.cgroups.limits import refuse
+from oci_runtime.linux.cgroups.cgroup import refuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -53,8 +53,8 @@ class Filter:
                     del self.exceptions[other]
             elif _overlap(device, other):
                 raise PyociError(
-                    f"{rule.pointer}: {rule!r} is an exception from {entry_text(other, access)!r}, which cgroup v1 cannot"
-                    " express; give the rule for the single device alone, or list the devices instead of *"
+                    f"{rule.pointer}: {rule!r} is an exception from {entry_text(other, access)!r}, which cgroup v1"
+                    " cannot express; give the rule for the single device alone, or list the devices instead of *"
                 )
 
 
@@ -63,7 +63,7 @@ def _covers(device: Device, other: Device) -> bool:
 
 
 def _overlap(one: Device, two: Device) -> bool:
-    return one[0] == two[0] and all(a == b or ALL in (a, b) for a, b in zip(one[1:], two[1:]))
+    return one[0] == two[0] and all(ALL in (one[i], two[i]) or one[i] == two[i] for i in (1, 2))
 
 
 def reduce(rules: Iterable[Rule]) -> Filter:
@@ -115,9 +115,9 @@ def apply(cgroup: Cgroup, rules: list[Rule], pointer: str) -> None:
         _write(directory, transition(before, target), pointer)
         after = read_list(_fs.read(directory, "devices.list"))
     except OSError as error:
-        raise SystemCallError(f"cannot set the device rules of the cgroup {cgroup}", error.errno or 0, pointer) from None
+        raise SystemCallError(f"cannot set the device rules of {cgroup}", error.errno or 0, pointer) from None
     if after.default != target.default or (not target.default and after.exceptions != target.exceptions):
-        raise PyociError(f"{pointer}: the kernel did not take the device rules of the cgroup {cgroup} as they were given")
+        raise PyociError(f"{pointer}: the kernel did not take the device rules of {cgroup} as they were given")
 
 
 def _write(directory: int, writes: list[tuple[bool, str]], pointer: str) -> None:
@@ -135,5 +135,3 @@ def _write(directory: int, writes: list[tuple[bool, str]], pointer: str) -> None
     finally:
         for fd in files.values():
             posix.close(fd)
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 from errno import ESRCH
 from posix import kill
 
-from oci_runtime.errors import PyociError
+from oci_runtime.errors import PyociError, SystemCallError
 from oci_runtime.linux.cgroups.tree import Patience
 
 TYPE_CHECKING = False
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from oci_runtime.linux.cgroups.manager import Manager
 
 _FREEZE_TIMEOUT = 10.0
+_SIGKILL = 9
 
 
 def freeze_v1(freezer: Cgroup) -> None:
@@ -36,10 +37,18 @@ def freeze_v1(freezer: Cgroup) -> None:
             raise PyociError(f"the cgroup {freezer} did not freeze within {_FREEZE_TIMEOUT:g} s")
 
 
+def send(pids: list[int], signal: int) -> None:
+    """Send a signal to each of the processes; those that have ended meanwhile are passed over."""
+    for pid in pids:
+        try:
+            kill(pid, signal)
+        except OSError as error:
+            if error.errno != ESRCH:
+                raise SystemCallError(f"cannot send signal {signal} to process {pid}", error.errno or 0) from None
+
+
 def kill_frozen(manager: Manager) -> None:
     """SIGKILL every process while none can fork, then let them die. Without a freezer, until none is left."""
-    from _signal import SIGKILL
-
     can_freeze = manager.exists()
     try:
         manager.freeze()
@@ -48,12 +57,7 @@ def kill_frozen(manager: Manager) -> None:
     patience = Patience(1.0)
     while True:
         pids = manager.pids(recursive=True)
-        for pid in pids:
-            try:
-                kill(pid, SIGKILL)
-            except OSError as error:
-                if error.errno != ESRCH:
-                    raise
+        send(pids, _SIGKILL)
         if can_freeze:
             manager.thaw()
             return

@@ -9,9 +9,9 @@ from __future__ import annotations
 import posix
 from errno import ENOENT, ENOTDIR
 
-from oci_runtime.errors import Problem, PyociError, SpecError
+from oci_runtime.errors import PyociError
 from oci_runtime.linux.cgroups import _fs
-from oci_runtime.linux.cgroups.cgroup import PATH_POINTER, Cgroup
+from oci_runtime.linux.cgroups.cgroup import PATH_POINTER, Cgroup, refuse
 
 BASE = "/sys/fs/cgroup"
 _ROOT_INODE = 1  # of the root directory of every hierarchy, kernfs
@@ -29,27 +29,25 @@ def clean(path: str) -> str:
 
 
 def inner_path(cgroups_path: str | None, container_id: str) -> tuple[str, bool]:
-    """The cleaned path and whether it is absolute, that is relative to the mount of a hierarchy; else to our own cgroup."""
+    """The cleaned path, and whether it starts at the mount of a hierarchy; else it does at our own cgroup."""
     if not cgroups_path:
         return container_id, False
     path = clean(cgroups_path)
     if not path:
-        raise _bad_path(f"{cgroups_path!r} names the root of the hierarchy; valid is the path of a cgroup below it")
+        raise refuse(
+            PATH_POINTER, f"{cgroups_path!r} names the root of the hierarchy; valid is the path of a cgroup below it"
+        )
     if "\0" in path or "\n" in path:
-        raise _bad_path(f"{cgroups_path!r} has a character that no cgroup's name may have")
+        raise refuse(PATH_POINTER, f"{cgroups_path!r} has a character that no cgroup's name may have")
     return path, cgroups_path.startswith("/")
-
-
-def _bad_path(why: str) -> SpecError:
-    return SpecError(f"{PATH_POINTER}: {why}", (Problem(PATH_POINTER, why),))
 
 
 def find(cgroups_path: str | None, container_id: str) -> list[Cgroup]:
     """The container's cgroup in each hierarchy: v1 ones by controllers, then the v2 tree if there is one.
 
-    Their roots are open, nothing else has been looked at. As in runc an absolute `cgroups_path` starts at the mount, and
-    a relative one, or the default CONTAINER_ID, at the cgroup of the runtime (v1) or at the parent of that (v2, where a
-    cgroup with processes cannot have children with controllers).
+    Their roots are open, nothing else has been looked at. As in runc an absolute `cgroups_path` starts at the mount,
+    and a relative one, or the default CONTAINER_ID, at the cgroup of the runtime (v1) or at the parent of that (v2,
+    where a cgroup with processes cannot have children with controllers).
     """
     inner, absolute = inner_path(cgroups_path, container_id)
     if _fs.magic(BASE) == _fs.V2_MAGIC:
@@ -76,7 +74,7 @@ def _find_v1(inner: str, absolute: bool) -> list[Cgroup]:
     if not found:
         raise PyociError(f"no cgroup hierarchy is mounted on this host, looked for {BASE} and in /proc/self/mountinfo")
     if not any("devices" in cgroup.controllers for cgroup in found):
-        raise PyociError("the cgroup v1 controller devices is not mounted; without it a container could use every device")
+        raise PyociError("the cgroup v1 controller devices is not mounted; without it every device could be used")
     if _fs.magic(BASE + "/unified") == _fs.V2_MAGIC:
         found.append(_rooted(Cgroup(2, (), BASE + "/unified", inner)))
     return found
@@ -103,18 +101,28 @@ def _own_cgroups() -> list[tuple[str, str, str]]:
 
 def _default_mount(controllers: tuple[str, ...]) -> Cgroup | None:
     """The hierarchy under BASE with the usual name: cpu,cpuacct or cpu, and systemd for name=systemd."""
-    joined = ",".join(controllers)
-    for name in dict.fromkeys((joined.removeprefix("name="), controllers[0].removeprefix("name="))):
-        cgroup = Cgroup(1, controllers, f"{BASE}/{name}", "")
-        try:
-            cgroup.open_root()
-        except OSError as error:
-            if error.errno not in (ENOENT, ENOTDIR):
-                raise
-        except PyociError:  # a plain directory
-            pass
-        else:
-            return cgroup
+    joined = ",".join(controllers).removeprefix("name=")
+    cgroup = _try_mount(controllers, f"{BASE}/{joined}")
+    if cgroup or len(controllers) == 1:
+        return cgroup
+    try:  # the kernel's order may be another than that of the name, but there is a link for each controller
+        target = posix.readlink(f"{BASE}/{controllers[0]}")
+    except OSError:
+        return None
+    return None if "/" in target else _try_mount(controllers, f"{BASE}/{target}")
+
+
+def _try_mount(controllers: tuple[str, ...], mount: str) -> Cgroup | None:
+    cgroup = Cgroup(1, controllers, mount, "")
+    try:
+        cgroup.open_root()
+    except OSError as error:
+        if error.errno not in (ENOENT, ENOTDIR):
+            raise
+    except PyociError:  # a plain directory, or another mount on top
+        pass
+    else:
+        return cgroup
     return None
 
 
@@ -140,15 +148,15 @@ class _Mounts:
 
     def find(self, controllers: tuple[str, ...]) -> Cgroup | None:
         for mount, _, options in self._read():
-            if controllers[0] in options:
-                return _rooted(Cgroup(1, controllers, mount, ""))
+            if controllers[0] in options and (cgroup := _try_mount(controllers, mount)):
+                return cgroup
         return None
 
     def visible(self, cgroup: Cgroup, own: str) -> str:
         """The path of our own cgroup relative to the mount of its hierarchy."""
         if own == "/" or posix.fstat(cgroup.root).st_ino == _ROOT_INODE:
             return own
-        for mount, root, _ in self._read():
+        for mount, root, _ in reversed(self._read()):  # the last one is on top
             if mount == cgroup.mount and (own == root or own.startswith(root.rstrip("/") + "/")):
                 return own[len(root) :]
         return own

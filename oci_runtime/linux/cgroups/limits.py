@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from errno import EBUSY, EINVAL, ENOENT
 
-from oci_runtime.errors import Problem, PyociError, SpecError, SystemCallError
+from oci_runtime.errors import PyociError, SystemCallError
 from oci_runtime.linux.cgroups import _fs
 
 TYPE_CHECKING = False
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 class Write:
     """One write(2) of `value` to the first of `files` that exists, in the cgroup that has `controller`.
 
-    `instead` is a file and its value for when none of them exists. `pointer` is the JSON pointer of the property. `optional` writes are left out when no file exists. `again` ones are
-    tried a second time after the others of their controller when the kernel answers EINVAL: some limits bound each
-    other, and which has to go first depends on their present values.
+    `instead` is a file and its value for when none of them exists. `pointer` is the JSON pointer of the property.
+    `optional` writes are left out when no file exists. `again` ones are tried a second time after the others of their
+    controller when the kernel answers EINVAL: some limits bound each other, and which has to go first depends on their
+    present values.
     """
 
     __slots__ = ("again", "controller", "files", "instead", "optional", "pointer", "value")
@@ -47,14 +48,7 @@ class Write:
         return f"Write({self.controller!r}, {self.files!r}, {self.value!r}, {self.pointer!r})"
 
 
-def refuse(pointer: str, why: str) -> SpecError:
-    """The error for a property that cannot be had; `why` says what would be valid."""
-    return SpecError(f"{pointer}: {why}", (Problem(pointer, why),))
-
-
-def run(
-    writes: Sequence[Write], locate: Callable[[str], Cgroup | None], why_missing: Callable[[str], str]
-) -> None:
+def run(writes: Sequence[Write], locate: Callable[[str], Cgroup | None], why_missing: Callable[[str], str]) -> None:
     """Carry out `writes`, which are grouped by controller."""
     cgroups: dict[str, Cgroup] = {}
     for write in writes:  # all of them before anything is written
@@ -109,7 +103,7 @@ def _missing(write: Write, why_missing: Callable[[str], str]) -> PyociError:
 def _failure(write: Write, cgroup: Cgroup, error: int, why_missing: Callable[[str], str]) -> PyociError:
     file = write.instead[0] if write.instead else write.files[-1]
     if error == ENOENT:
-        if cgroup.version == 2 and write.controller != "cgroup" and write.controller not in _read(cgroup, "cgroup.controllers").split():
+        if cgroup.version == 2 and write.controller not in ["cgroup", *_read(cgroup, "cgroup.controllers").split()]:
             return _missing(write, why_missing)
         return PyociError(f"{write.pointer}: this kernel has no {file}, so the property cannot be set; leave it out")
     operation = f"cannot set {file} of the cgroup {cgroup} to {write.value!r}"

@@ -5,7 +5,8 @@ As in runc a 0 of memory, shares, quota, period, weight and class id is the same
 
 from __future__ import annotations
 
-from oci_runtime.linux.cgroups.limits import Write, refuse
+from oci_runtime.linux.cgroups.cgroup import refuse
+from oci_runtime.linux.cgroups.limits import Write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from oci_runtime.errors import PyociError
 from oci_runtime.linux.cgroups import _fs
-from oci_runtime.linux.cgroups.limits import Write, refuse
+from oci_runtime.linux.cgroups.cgroup import refuse
+from oci_runtime.linux.cgroups.limits import Write
 from oci_runtime.linux.cgroups.limits_v1 import pids_max, rdma_max
 
 TYPE_CHECKING = False
@@ -146,7 +147,7 @@ def check_before_update(cgroup: Cgroup, resources: Resources, pointer: str) -> N
     for name, limit in (("swap", memory.get("swap") or 0), ("limit", memory.get("limit") or 0)):
         if 0 < limit <= usage:
             raise PyociError(
-                f"{pointer}/memory/{name}: {limit} is not more than the {usage} bytes in use, and checkBeforeUpdate is set"
+                f"{pointer}/memory/{name}: {limit} is not more than the {usage} bytes in use, checkBeforeUpdate is set"
             )
 
 

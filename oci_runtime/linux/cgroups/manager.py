@@ -6,7 +6,7 @@ may happen at any point: what is recorded suffices to find and remove everything
 
 from __future__ import annotations
 
-from oci_runtime.errors import PyociError
+from oci_runtime.errors import PyociError, SystemCallError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Manager:
         raise NotImplementedError
 
     def create(self, owner: int | None = None) -> None:
-        """Make the cgroups. `owner` is the host uid that a v2 cgroup is delegated to (Runtime Spec, Cgroup ownership)."""
+        """Make the cgroups. `owner` is the host uid a v2 cgroup is delegated to (Runtime Spec, Cgroup ownership)."""
         raise NotImplementedError
 
     def apply(self, resources: Resources | None, *, pointer: str = "/linux/resources", devices: bool = True) -> None:
@@ -72,8 +72,8 @@ class Manager:
     def v2_dir_fd(self, subcgroups: Sequence[str] = ()) -> int | None:
         """An O_PATH descriptor of the cgroup in the v2 tree, for CLONE_INTO_CGROUP; None when the host has no v2 tree.
 
-        It belongs to the manager. When clone3(2) fails with EBUSY or EOPNOTSUPP (the cgroup takes no processes), clone
-        without it and use add() or join_exec().
+        It belongs to the manager; with `subcgroups` to the caller. When clone3(2) fails with EBUSY or EOPNOTSUPP (the
+        cgroup takes no processes), clone without it and use add() or join_exec().
         """
         raise NotImplementedError
 
@@ -99,25 +99,18 @@ class Manager:
 
         The cgroup is frozen meanwhile, so that none escapes by forking, and a frozen one stays frozen.
         """
-        from _signal import SIGKILL
-        from errno import ESRCH
-        from posix import kill
-
-        if signal == SIGKILL:
+        if signal == 9:  # SIGKILL
             self.kill_all()
             return
         if not self.exists():
             return
+        from oci_runtime.linux.cgroups.kill import send
+
         was_frozen = self.frozen()
         if not was_frozen:
             self.freeze()
         try:
-            for pid in self.pids(recursive=True):
-                try:
-                    kill(pid, signal)
-                except OSError as error:
-                    if error.errno != ESRCH:
-                        raise
+            send(self.pids(recursive=True), signal)
         finally:
             if not was_frozen:
                 self.thaw()
@@ -127,7 +120,7 @@ class Manager:
         raise NotImplementedError
 
     def freeze(self) -> None:
-        """Stop every process; returns when all are stopped. When that does not come about, thaws and raises PyociError."""
+        """Stop every process, and return when all are stopped; else thaw again and raise PyociError."""
         raise NotImplementedError
 
     def thaw(self) -> None:
@@ -161,6 +154,10 @@ class Manager:
         """What a mount of type cgroup in config.json becomes; see oci_runtime/linux/cgroups/mounts.py."""
         raise NotImplementedError
 
+    def oom_kills(self) -> int:
+        """How many processes of the container the kernel has killed for want of memory; 0 when that is not known."""
+        raise NotImplementedError
+
     def path(self, controller: str = "") -> str:
         """The absolute path of the container's cgroup: of the v1 hierarchy with `controller`, or of the v2 tree.
 
@@ -189,8 +186,12 @@ def new(
         raise PyociError(f"unknown cgroup driver {driver!r}; valid is cgroupfs")
     from oci_runtime.linux.cgroups import layout
 
-    manager = _cgroupfs(layout.find(cgroups_path, container_id), resources)
-    manager.check_unused()
+    try:
+        manager = _cgroupfs(layout.find(cgroups_path, container_id), resources)
+        manager.check_unused()
+    except OSError as error:
+        path = error.filename or layout.BASE
+        raise SystemCallError(f"cannot inspect the cgroups of this host at {path!r}", error.errno or 0) from None
     return manager
 
 

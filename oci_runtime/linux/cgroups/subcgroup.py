@@ -21,7 +21,7 @@ def parse(arguments: Sequence[str]) -> dict[str, str]:
         controllers, colon, path = argument.partition(":")
         if not colon:
             if len(arguments) != 1:
-                raise UsageError(f"--cgroup {argument}: a path without CONTROLLER: cannot go with other --cgroup options")
+                raise UsageError(f"--cgroup {argument}: a path without CONTROLLER: excludes other --cgroup options")
             return {"": argument}
         for controller in controllers.split(","):
             if not controller:
@@ -51,7 +51,7 @@ def parse_v1(arguments: Sequence[str], hierarchies: list[Cgroup]) -> dict[tuple[
         for cgroup in hierarchies:
             if controller in cgroup.controllers or f"name={controller}" in cgroup.controllers:
                 if found.setdefault(cgroup.controllers, _below(path)) != _below(path):
-                    raise UsageError(f"--cgroup {controller}:{path}: its hierarchy {cgroup.mount} has another path already")
+                    raise UsageError(f"--cgroup {controller}:{path}: {cgroup.mount} has another path already")
                 break
         else:
             raise UsageError(f"--cgroup {controller}:{path}: there is no such controller on this host")
@@ -66,23 +66,11 @@ def _below(path: str) -> str:
 
 
 def open_below(cgroup: Cgroup, path: str) -> int:
-    """The descriptor of `path` below the container's cgroup, or of that itself."""
-    top = cgroup.require()
-    if not path:
-        return top
+    """A new descriptor of `path` below the container's cgroup, or of that itself."""
     try:
-        return _fs.open_dir(top, path)
+        return _fs.open_dir(cgroup.require(), path or ".")
     except OSError as error:
         raise SystemCallError(f"cannot open the cgroup {cgroup}/{path}", error.errno or 0) from None
-
-
-def join(cgroup: Cgroup, path: str, pid: int) -> None:
-    """Move a process below the container's cgroup. Raises OSError."""
-    directory = _fs.open_dir(cgroup.require(), path)
-    try:
-        add(directory, pid)
-    finally:
-        posix.close(directory)
 
 
 def cannot_join(cgroup: Cgroup, path: str, pid: int, error: OSError) -> SystemCallError:

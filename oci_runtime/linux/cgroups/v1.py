@@ -6,7 +6,7 @@ import posix
 from errno import EACCES, EBUSY, EINVAL, ENODEV, ENOENT, ENOSPC, EOPNOTSUPP, EPERM, EROFS
 
 from oci_runtime.errors import PyociError, StateError, SystemCallError
-from oci_runtime.linux.cgroups import _fs, tree
+from oci_runtime.linux.cgroups import _fs
 from oci_runtime.linux.cgroups.cgroup import PATH_POINTER, Cgroup, add
 from oci_runtime.linux.cgroups.manager import Manager
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from oci_runtime.linux.cgroups.mounts import ContainerMounts
-    from oci_runtime.linux.cgroups.v2 import V2
     from oci_runtime.spec.types import Resources
 
 # Named hierarchies and the v2 tree limit nothing here: a host that does not let us in there still runs containers.
@@ -48,7 +47,7 @@ class V1(Manager):
     def check_unused(self) -> None:
         for cgroup in self._cgroups():
             cgroup.probe()
-            if cgroup.dir >= 0 and (pids := tree.pids(cgroup.dir, True)):
+            if cgroup.dir >= 0 and (pids := cgroup.pids(recursive=True)):
                 from oci_runtime.linux.cgroups.v2 import in_use
 
                 raise StateError(in_use(cgroup, pids, PATH_POINTER))
@@ -67,7 +66,7 @@ class V1(Manager):
                 cgroup.make(self._inherit_cpuset if "cpuset" in cgroup.controllers else None)
             except OSError as error:
                 if not _optional(cgroup) or error.errno not in _TOLERATED:
-                    raise SystemCallError(f"cannot create the cgroup {cgroup}", error.errno or 0, PATH_POINTER) from None
+                    raise SystemCallError(f"cannot create cgroup {cgroup}", error.errno or 0, PATH_POINTER) from None
                 self._drop(cgroup)
 
     def _drop(self, cgroup: Cgroup) -> None:
@@ -108,8 +107,12 @@ class V1(Manager):
             from oci_runtime.linux.cgroups.v2 import V2
 
             # a hybrid host may have left such a controller to the v2 tree
-            tree_beside = V2(self.unified, self.resources)
-            tree_beside.enable(controller)
+            try:
+                V2(self.unified, self.resources).enable(controller)
+            except OSError as error:
+                raise SystemCallError(
+                    f"cannot enable the controller {controller} for {self.unified}", error.errno or 0
+                ) from None
             if controller in self.unified.read("cgroup.controllers").split():
                 return self.unified
         return found
@@ -128,19 +131,13 @@ class V1(Manager):
 
     def add(self, pid: int) -> None:
         for cgroup in self._cgroups():
-            self._move(cgroup, pid, "")
+            self._move(cgroup, cgroup.require(), pid)
 
-    def _move(self, cgroup: Cgroup, pid: int, below: str) -> None:
+    def _move(self, cgroup: Cgroup, directory: int, pid: int) -> None:
         try:
-            if not below:
-                add(cgroup.require(), pid)
-                return
-            from oci_runtime.linux.cgroups import subcgroup
-
-            subcgroup.join(cgroup, below, pid)
+            add(directory, pid)
         except OSError as error:
             if _optional(cgroup) and error.errno in _TOLERATED:
-                self._drop(cgroup)
                 return
             hint = ""
             if error.errno == ENOSPC and "cpuset" in cgroup.controllers:
@@ -148,13 +145,21 @@ class V1(Manager):
             elif error.errno == EINVAL and "cpu" in cgroup.controllers:
                 hint = " (a realtime process needs /linux/resources/cpu/realtimeRuntime)"
             raise SystemCallError(
-                f"cannot move process {pid} into the cgroup {cgroup}/{below}".rstrip("/") + hint, error.errno or 0
+                f"cannot move process {pid} into the cgroup {cgroup}{hint}", error.errno or 0
             ) from None
 
     def join_exec(self, pid: int, subcgroups: Sequence[str] = (), init_pid: int = 0) -> None:
         below = self._below(subcgroups)
-        for cgroup in self._joined():
-            self._move(cgroup, pid, below(cgroup))
+        directories: list[tuple[Cgroup, int]] = []
+        try:
+            for cgroup in self._joined():  # all of them are there, or nothing is moved
+                path = below(cgroup)
+                directories.append((cgroup, _open(cgroup, path, posix.O_PATH | posix.O_DIRECTORY)))
+            for cgroup, directory in directories:
+                self._move(cgroup, directory, pid)
+        finally:
+            for _, directory in directories:
+                posix.close(directory)
 
     def _below(self, subcgroups: Sequence[str]) -> Callable[[Cgroup], str]:
         """The path below each of the container's cgroups that the --cgroup arguments name."""
@@ -173,31 +178,28 @@ class V1(Manager):
     def v2_dir_fd(self, subcgroups: Sequence[str] = ()) -> int | None:
         if self.unified is None or self.unified.open() < 0:
             return None
-        below = self._below(subcgroups)(self.unified)
-        if not below:
+        if not subcgroups:
             return self.unified.dir
-        from oci_runtime.linux.cgroups import subcgroup
-
-        return subcgroup.open_below(self.unified, below)
+        return _open(self.unified, self._below(subcgroups)(self.unified), posix.O_PATH | posix.O_DIRECTORY)
 
     def tasks_fds(self, subcgroups: Sequence[str] = ()) -> list[int]:
         below = self._below(subcgroups)
         fds: list[int] = []
-        for cgroup in self._joined():
-            if cgroup.version == 1:
-                path = f"{below(cgroup)}/tasks".lstrip("/")
-                try:
-                    fds.append(_fs.open_at(cgroup.require(), path, posix.O_WRONLY))
-                except OSError as error:
-                    raise SystemCallError(f"cannot open {cgroup}/{path}", error.errno or 0) from None
+        try:
+            for cgroup in self._joined():
+                if cgroup.version == 1:
+                    fds.append(_open(cgroup, f"{below(cgroup)}/tasks".lstrip("/"), posix.O_WRONLY))
+        except BaseException:
+            for fd in fds:
+                posix.close(fd)
+            raise
         return fds
 
     def exists(self) -> bool:
-        return any(cgroup.open() >= 0 for cgroup in self._cgroups())
+        return any(cgroup.exists() for cgroup in self._cgroups())
 
     def pids(self, recursive: bool = True) -> list[int]:
-        fd = self._main().open()
-        return tree.pids(fd, recursive) if fd >= 0 else []
+        return self._main().pids(recursive)
 
     def _main(self) -> Cgroup:
         """The hierarchy asked for processes; as in runc the one of the devices controller."""
@@ -212,14 +214,12 @@ class V1(Manager):
 
     def _kill_by_v2(self) -> bool:
         """Kill with the v2 tree's cgroup.kill, if the processes it has are those of v1."""
-        fd = self.unified.open() if self.unified else -1
-        if fd < 0:
+        if self.unified is None or self.unified.open() < 0:
             return False
-        beside = tree.pids(fd, True)
-        if not set(self.pids(recursive=True)) <= set(beside) or self._not_thawed():
+        if not set(self.pids(recursive=True)) <= set(self.unified.pids(recursive=True)) or self._not_thawed():
             return False
         try:
-            _fs.write(fd, "cgroup.kill", "1")  # since Linux 5.14
+            _fs.write(self.unified.dir, "cgroup.kill", "1")  # since Linux 5.14
         except OSError:
             return False
         return True
@@ -260,6 +260,10 @@ class V1(Manager):
 
         return mounts.for_v1(self.hierarchies, private_namespace)
 
+    def oom_kills(self) -> int:
+        memory = self.find("memory")
+        return memory.counter("memory.oom_control", "oom_kill") if memory else 0
+
     def path(self, controller: str = "") -> str:
         found = self.find(controller) if controller else self.unified
         return str(found) if found else ""
@@ -270,6 +274,13 @@ class V1(Manager):
 
 def _optional(cgroup: Cgroup) -> bool:
     return cgroup.version == 2 or cgroup.controllers[0].startswith("name=")
+
+
+def _open(cgroup: Cgroup, path: str, flags: int) -> int:
+    try:
+        return _fs.open_at(cgroup.require(), path or ".", flags)
+    except OSError as error:
+        raise SystemCallError(f"cannot open the cgroup {cgroup}/{path}", error.errno or 0) from None
 
 
 def _effective(parent: int, file: str) -> str:

@@ -6,7 +6,7 @@ import posix
 from errno import EBUSY, ENODEV, ENOENT, EOPNOTSUPP
 
 from oci_runtime.errors import PyociError, StateError, SystemCallError
-from oci_runtime.linux.cgroups import _fs, tree
+from oci_runtime.linux.cgroups import _fs
 from oci_runtime.linux.cgroups.cgroup import PATH_POINTER, Cgroup, add
 from oci_runtime.linux.cgroups.manager import Manager
 
@@ -40,7 +40,7 @@ class V2(Manager):
     def check_unused(self) -> None:
         self.cgroup.probe()
         fd = self.cgroup.dir
-        if fd >= 0 and (pids := tree.pids(fd, True)):
+        if fd >= 0 and (pids := self.cgroup.pids(recursive=True)):
             raise StateError(in_use(self.cgroup, pids, PATH_POINTER))
         if self.cgroup.kept and "frozen 1" in _events(fd if fd >= 0 else self.cgroup.base):
             raise StateError(is_frozen(self.cgroup, PATH_POINTER))
@@ -54,7 +54,7 @@ class V2(Manager):
             if owner is not None:
                 _delegate(cgroup.dir, owner)
         except OSError as error:
-            raise SystemCallError(f"cannot create the cgroup {cgroup}", error.errno or 0, PATH_POINTER) from None
+            raise SystemCallError(f"cannot create cgroup {cgroup}", error.errno or 0, PATH_POINTER) from None
 
     def enable(self, controller: str) -> None:
         """Enable one controller down to the cgroup, for the tree beside v1 hierarchies."""
@@ -76,7 +76,7 @@ class V2(Manager):
         root = self.cgroup.root
         parent = _fs.open_dir(root, path) if path else root
         try:
-            self._enable(parent, path)
+            self._enable(parent, f"{self.cgroup.mount}/{path}")
         finally:
             if parent != root:
                 posix.close(parent)
@@ -87,7 +87,7 @@ class V2(Manager):
         enabled = _fs.read(directory, "cgroup.subtree_control").split()
         return [name for name in self._wanted if name not in enabled]
 
-    def _enable(self, directory: int, path: str) -> None:
+    def _enable(self, directory: int, where: str) -> None:
         missing = self._missing(directory)
         if not missing:
             return
@@ -101,11 +101,10 @@ class V2(Manager):
             try:
                 _fs.write(directory, "cgroup.subtree_control", "+" + name)
             except OSError as error:
-                where = f"{self.cgroup.mount}/{path}".rstrip("/")
                 self._enable_errors[name] = f"enabling it in {where} failed: {error.strerror}"
 
     def _prepare(self, parent: int, child: int, _leaf: bool) -> None:
-        self._enable(parent, "(parent of the container's cgroup)" if parent != self.cgroup.root else "")
+        self._enable(parent, f"the ancestor of {self.cgroup}")
         if parent != self.cgroup.root:
             self._join_threaded_domain(child)
 
@@ -144,12 +143,13 @@ class V2(Manager):
 
         rules = devices.parse(resources, pointer)
         bpf.replace_filter(self.cgroup.require(), rules, fresh=self.cgroup.created, pointer=pointer + "/devices")
+        self.cgroup.created = False  # it has a filter now
 
     def add(self, pid: int) -> None:
         try:
             add(self.cgroup.require(), pid)
         except OSError as error:
-            raise SystemCallError(f"cannot move process {pid} into the cgroup {self.cgroup}", error.errno or 0) from None
+            raise SystemCallError(f"cannot move process {pid} into {self.cgroup}", error.errno or 0) from None
 
     def join_exec(self, pid: int, subcgroups: Sequence[str] = (), init_pid: int = 0) -> None:
         from oci_runtime.linux.cgroups import subcgroup
@@ -163,8 +163,7 @@ class V2(Manager):
             if path is not None or init_pid <= 0 or error.errno not in (EBUSY, EOPNOTSUPP, ENOENT, ENODEV):
                 raise subcgroup.cannot_join(self.cgroup, path or "", pid, error) from None
         finally:
-            if directory != self.cgroup.dir:
-                posix.close(directory)
+            posix.close(directory)
         subcgroup.join_init(self.cgroup, pid, init_pid)
 
     def v2_dir_fd(self, subcgroups: Sequence[str] = ()) -> int | None:
@@ -178,11 +177,10 @@ class V2(Manager):
         return []
 
     def exists(self) -> bool:
-        return self.cgroup.open() >= 0
+        return self.cgroup.exists()
 
     def pids(self, recursive: bool = True) -> list[int]:
-        fd = self.cgroup.open()
-        return tree.pids(fd, recursive) if fd >= 0 else []
+        return self.cgroup.pids(recursive)
 
     def kill_all(self) -> None:
         fd = self.cgroup.open()
@@ -203,8 +201,10 @@ class V2(Manager):
         kill_frozen(self)
 
     def freeze(self) -> None:
+        from oci_runtime.linux.cgroups.tree import Patience
+
         self.cgroup.write("cgroup.freeze", "1")
-        patience = tree.Patience(_FREEZE_TIMEOUT)
+        patience = Patience(_FREEZE_TIMEOUT)
         while "frozen 1" not in _events(self.cgroup.require()):
             if not patience.wait():
                 self.thaw()
@@ -228,6 +228,9 @@ class V2(Manager):
         from oci_runtime.linux.cgroups import mounts
 
         return mounts.for_v2(self.cgroup, private_namespace)
+
+    def oom_kills(self) -> int:
+        return self.cgroup.counter("memory.events", "oom_kill")
 
     def path(self, controller: str = "") -> str:
         return str(self.cgroup)

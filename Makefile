@@ -1,0 +1,81 @@
+# The interpreter that pyoci runs on: not a version manager's wrapper, which would cost more than pyoci itself.
+PYTHON ?= /usr/bin/python3
+PREFIX ?= /usr/local
+DESTDIR ?=
+LIBDIR = $(PREFIX)/lib/pyoci
+BENCH_FLAGS ?=
+
+VENV = .venv
+VPYTHON = $(VENV)/bin/python
+SITE = $$($(VPYTHON) -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
+GENERATED = oci_runtime/init oci_runtime/spec/_checker.py oci_runtime/schemas oci_runtime/_shim.c oci_runtime/_libseccomp.c
+CHECKED = oci_runtime schemas native scripts bench tests setup.py
+C_SOURCES = $(shell find native tests bench -name '*.[ch]')
+SCRIPTS = scripts/install-deps .ci/run
+
+.PHONY: build run test lint format bench wheel install uninstall clean deps-%
+
+build: build/pyoci
+
+# Compilers and headers; a quick look when nothing is missing.
+deps-%:
+	@scripts/install-deps $(subst -, ,$*)
+
+$(VENV)/.stamp: pyproject.toml | deps-build
+	$(PYTHON) -m venv $(VENV)
+	$(VPYTHON) scripts/requirements.py dev > $(VENV)/requirements.txt
+	$(VPYTHON) -m pip install -q --disable-pip-version-check -r $(VENV)/requirements.txt
+	touch $@
+
+.PHONY: build/pyoci
+build/pyoci: $(VENV)/.stamp
+	@mkdir -p build
+	$(VPYTHON) setup.py -q build_ext --inplace
+	$(VPYTHON) -X no_debug_ranges scripts/make_launcher.py --checked --package . --dependencies "$(SITE)" $@
+
+run: deps-run build
+	$(VPYTHON) scripts/demo.py build/pyoci
+
+test: deps-test build
+	$(VPYTHON) -m pytest $(TESTS)
+
+lint: deps-lint build
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy $(CHECKED)
+	clang-format --dry-run -Werror $(C_SOURCES)
+	shellcheck $(SCRIPTS)
+
+format: deps-lint $(VENV)/.stamp
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+	clang-format -i $(C_SOURCES)
+
+# Measures what a user gets: an installed pyoci, which does not look whether its sources have changed.
+bench: deps-test build
+	$(MAKE) -s install PREFIX="$(CURDIR)/build/installed" DESTDIR=
+	$(VPYTHON) -m bench --pyoci build/installed/bin/pyoci $(BENCH_FLAGS)
+
+wheel: $(VENV)/.stamp
+	$(VPYTHON) -m build -q
+
+# The compiled modules never ask whether their source is newer: an installed tree does not change.
+install: $(VENV)/.stamp
+	rm -rf "$(DESTDIR)$(LIBDIR)"
+	$(VPYTHON) -m pip install -q --disable-pip-version-check --no-compile --target "$(DESTDIR)$(LIBDIR)" .
+	rm -rf "$(DESTDIR)$(LIBDIR)/bin"
+	$(PYTHON) -m compileall -q -s "$(DESTDIR)" --invalidation-mode unchecked-hash "$(DESTDIR)$(LIBDIR)"
+	$(VPYTHON) -X no_debug_ranges scripts/make_launcher.py --root "$(DESTDIR)" --bundle "$(DESTDIR)$(LIBDIR)" \
+		--package "$(DESTDIR)$(LIBDIR)" --dependencies "$(DESTDIR)$(LIBDIR)" "$(DESTDIR)$(PREFIX)/bin/pyoci"
+
+uninstall:
+	rm -rf "$(DESTDIR)$(LIBDIR)"
+	rm -f "$(DESTDIR)$(PREFIX)/bin/pyoci"
+
+clean:
+	rm -rf build dist *.egg-info $(GENERATED) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find oci_runtime native -name '*.so' -delete -o -name '*.o' -delete
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)

@@ -1,0 +1,1 @@
+"""Benchmark of pyoci against other runtimes: `python -m bench --help`."""

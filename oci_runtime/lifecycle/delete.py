@@ -1,0 +1,108 @@
+"""delete: removes what create made (runtime.md, Delete)."""
+
+from __future__ import annotations
+
+import posix
+
+from oci_runtime._shim import lib
+from oci_runtime.errors import PyociError, StateError
+from oci_runtime.lifecycle.warnings import to_stderr
+from oci_runtime.linux.processes import open_process, wait_for_end
+from oci_runtime.state import store
+from oci_runtime.state.status import status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oci_runtime.spec.types import Hook
+    from oci_runtime.state.store import Container
+
+SIGKILL = 9
+# seconds
+DEATH_TIMEOUT = 10.0
+CREATE_TIMEOUT = 10.0
+
+
+def delete(root: str, container_id: str, force: bool = False, warn: Callable[[str], None] = to_stderr) -> None:
+    """Deletes a stopped or created container, with `force` any, and then one that does not exist is no error.
+
+    StateError when it is running or does not exist.
+    """
+    if force:
+        store.remove_unfinished(root, container_id)
+    try:
+        container = store.load(root, container_id)
+        _lock(container, force)
+    except StateError:
+        if force:
+            return
+        raise
+    found = status(container)
+    if found in ("running", "paused", "creating") and not force:
+        raise StateError(f"cannot delete container {container_id} that is not stopped: {found}")
+    kill_and_destroy(container, warn)
+
+
+def _lock(container: Container, force: bool) -> None:
+    """The lock. With force a create that is at work is made to fail, which ends it: its init is killed."""
+    if not force:
+        container.lock()
+        return
+    if not container.try_lock():
+        _kill_init(container)
+        if not container.lock_within(CREATE_TIMEOUT):
+            raise PyociError(f"container {container.id!r} is being worked on by another command")
+
+
+def kill_and_destroy(container: Container, warn: Callable[[str], None]) -> None:
+    """Ends the container's processes, removes its cgroups and its record, and runs the poststop hooks.
+
+    The container must be locked. What is removed first is what `delete` can find again.
+    """
+    _kill_init(container)
+    if container.record["cgroups"]:
+        from oci_runtime.linux.cgroups.manager import from_state
+
+        manager = from_state(container.record["cgroups"])
+        if manager.exists():
+            manager.kill_all()
+        manager.delete()
+    hooks = _poststop_hooks(container)
+    container.remove()
+    container.close()
+    if hooks:
+        _run_poststop_hooks(container, hooks, warn)
+
+
+def _kill_init(container: Container) -> None:
+    record = container.record
+    pidfd = open_process(record["pid"], record["start_time"])
+    if pidfd < 0:
+        return
+    lib.sys_pidfd_send_signal(pidfd, SIGKILL)
+    ended = wait_for_end(pidfd, DEATH_TIMEOUT)
+    posix.close(pidfd)
+    if not ended:
+        raise PyociError(f"process {record['pid']} of container {record['id']} does not end after SIGKILL")
+
+
+def _poststop_hooks(container: Container) -> list[Hook]:
+    if "poststop" not in container.record["hooks"]:
+        return []
+    from oci_runtime.lifecycle.start import saved_config
+
+    return saved_config(container)["hooks"]["poststop"]
+
+
+def _run_poststop_hooks(container: Container, hooks: list[Hook], warn: Callable[[str], None]) -> None:
+    """All of them, whether they fail or not (runtime.md, Lifecycle, step 13)."""
+    from oci_runtime.lifecycle.hook_state import hook_state
+    from oci_runtime.linux.hooks import run_hook
+
+    state = hook_state(container.record, "stopped")
+    for i, hook in enumerate(hooks):
+        try:
+            run_hook(hook, "poststop", f"/hooks/poststop/{i}", state)
+        except PyociError as error:
+            warn(str(error))

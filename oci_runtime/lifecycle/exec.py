@@ -1,0 +1,214 @@
+"""exec: a further process in a running container."""
+
+from __future__ import annotations
+
+import posix
+
+from oci_runtime._shim import lib
+from oci_runtime.errors import PyociError, StateError
+from oci_runtime.lifecycle.exec_request import process_of
+from oci_runtime.lifecycle.launch import (
+    available_capabilities,
+    connect_console,
+    send_pidfd,
+    set_oom_score_adj,
+    write_pid_file,
+)
+from oci_runtime.lifecycle.start import saved_config, wait_for_exec
+from oci_runtime.lifecycle.undo import Undo
+from oci_runtime.lifecycle.warnings import to_stderr
+from oci_runtime.linux import spawn
+from oci_runtime.linux.descriptors import close_descriptors, open_descriptors
+from oci_runtime.linux.processes import open_process
+from oci_runtime.plan.context import Context
+from oci_runtime.plan.exec_process import plan_exec_process
+from oci_runtime.plan.namespaces import CLONE_FLAGS, Namespaces
+from oci_runtime.state import store
+from oci_runtime.state.status import status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oci_runtime.lifecycle.requests import ExecRequest
+    from oci_runtime.linux.cgroups.manager import Manager
+    from oci_runtime.plan.operations import Plan
+    from oci_runtime.spec.types import Config, Process
+    from oci_runtime.state.store import Container
+
+
+def exec_process(request: ExecRequest, warn: Callable[[str], None] = to_stderr) -> int:
+    """Runs the process; its exit code, 128 and the signal's number when one killed it, 0 when detached.
+
+    StateError when the container does not run.
+    """
+    container = store.load(request.root, request.id)
+    found = status(container)
+    if found == "stopped" or found == "creating":
+        raise StateError(f"cannot exec in a {found} container")
+    if found == "paused" and not request.ignore_paused:
+        raise StateError("cannot exec in a paused container (use --ignore-paused to override)")
+    config = saved_config(container)
+    process = process_of(request, config)
+    _check_console(request, process)
+    undo = Undo()
+    try:
+        execution = _Exec(request, container, config, process, undo, warn)
+        child, master = execution.run()
+        undo.forget()
+    except BaseException:
+        undo.run(warn)
+        raise
+    if request.detach:
+        return 0
+    from oci_runtime.lifecycle.foreground import wait
+
+    return wait(child.pid, child.pidfd, master)
+
+
+def _check_console(request: ExecRequest, process: Process) -> None:
+    terminal = process.get("terminal", False)
+    if terminal and request.detach and not request.console_socket:
+        raise PyociError("cannot allocate tty if pyoci will detach without setting console socket")
+    if request.console_socket and not (terminal and request.detach):
+        raise PyociError("cannot use console socket if pyoci will not detach or allocate tty")
+
+
+class _Exec:
+    """The steps, each registering its undo."""
+
+    __slots__ = ("config", "container", "process", "request", "undo", "warn")
+
+    def __init__(
+        self,
+        request: ExecRequest,
+        container: Container,
+        config: Config,
+        process: Process,
+        undo: Undo,
+        warn: Callable[[str], None],
+    ) -> None:
+        self.request = request
+        self.container = container
+        self.config = config
+        self.process = process
+        self.undo = undo
+        self.warn = warn
+
+    def run(self) -> tuple[spawn.Child, int]:
+        record = self.container.record
+        init = open_process(record["pid"], record["start_time"])
+        if init < 0:
+            raise StateError("cannot exec in a stopped container")
+        manager = self._cgroups()
+        plan = self._plan()
+        self.undo.add(lambda: close_descriptors(plan))
+        open_descriptors(plan)
+        child = self._spawn(plan, init, manager)
+        master = self._converse(child, plan)
+        wait_for_exec(self.container, child.socket, plan)
+        posix.close(child.socket)
+        return child, master
+
+    def _cgroups(self) -> Manager | None:
+        if not self.container.record["cgroups"]:
+            return None
+        from oci_runtime.linux.cgroups.manager import from_state
+
+        return from_state(self.container.record["cgroups"])
+
+    def _plan(self) -> Plan:
+        record = self.container.record
+        context = Context(record["bundle"], Namespaces(self.config.get("linux", {})))
+        context.capabilities = available_capabilities("user" in record["namespaces"])
+        context.preserved = self.request.preserve_fds
+        context.keyring = f"_ses.{record['id']}"
+        context.groups_denied = record["rootless"] and self._groups_denied()
+        seccomp = self.config.get("linux", {}).get("seccomp")
+        if seccomp:
+            from oci_runtime.lifecycle.seccomp import compile_filter
+
+            context.seccomp = compile_filter(seccomp, self.container.root, self.warn)
+        if self.request.console_socket:
+            context.console_socket = connect_console(self.request.console_socket)
+        root = "" if "mount" in record["namespaces"] else f"/proc/{record['pid']}/root"
+        plan = plan_exec_process(self.process, context, root)
+        if context.console_socket:
+            plan.needs(context.console_socket)
+        return plan
+
+    def _groups_denied(self) -> bool:
+        with open(f"/proc/{self.container.record['pid']}/setgroups") as file:
+            return file.read().strip() == "deny"
+
+    def _spawn(self, plan: Plan, init: int, manager: Manager | None) -> spawn.Child:
+        request = spawn.Request()
+        request.process = init
+        kinds = self.container.record["namespaces"]
+        for kind in kinds:
+            request.process_flags |= CLONE_FLAGS[kind]
+        request.become_root = "user" in kinds
+        request.preserved = self.request.preserve_fds
+        subcgroups = [
+            f"{controller}:{path}" if controller else path for controller, path in self.request.cgroup.items()
+        ]
+        if manager:
+            cgroup = manager.v2_dir_fd(subcgroups)
+            request.cgroup = -1 if cgroup is None else cgroup
+            request.tasks = manager.tasks_fds(subcgroups)
+        affinity = self.process.get("execCPUAffinity", {})
+        if affinity.get("initial"):
+            _set_affinity(0, affinity["initial"], "/process/execCPUAffinity/initial")
+        try:
+            child = spawn.spawn(request, plan)
+        finally:
+            for fd in (*request.tasks, init):
+                posix.close(fd)
+            for descriptor in plan.descriptors:
+                descriptor.fd = -1
+        self.undo.add(child.kill)
+        if manager and not child.in_cgroup:
+            manager.join_exec(child.pid, subcgroups, self.container.record["pid"])
+        if "oomScoreAdj" in self.process:
+            set_oom_score_adj(child.pid, self.process["oomScoreAdj"])
+        child.go()
+        return child
+
+    def _converse(self, child: spawn.Child, plan: Plan) -> int:
+        master = -1
+        while True:
+            report = spawn.receive(child.socket)
+            if report is None:
+                raise PyociError("init ended before the process was executed; was it killed, or out of memory?")
+            if report.kind == lib.REPORT_CONSOLE:
+                master = report.descriptor
+            elif report.kind == lib.REPORT_SYNC:
+                break
+            else:
+                raise spawn.failure(report, plan)
+        self._finish(child)
+        return master
+
+    def _finish(self, child: spawn.Child) -> None:
+        if self.process.get("rlimits"):
+            from oci_runtime.linux.rlimits import set_rlimits
+
+            set_rlimits(child.pid, self.process)
+        affinity = self.process.get("execCPUAffinity", {})
+        if affinity.get("final"):
+            _set_affinity(child.pid, affinity["final"], "/process/execCPUAffinity/final")
+        if self.request.pid_file:
+            write_pid_file(self.request.pid_file, child.pid, self.undo)
+        if self.request.pidfd_socket:
+            send_pidfd(self.request.pidfd_socket, child.pidfd)
+        child.answer()
+
+
+def _set_affinity(pid: int, cpus: str, pointer: str) -> None:
+    from oci_runtime.errors import SystemCallError
+    from oci_runtime.plan.cpu_lists import bit_mask
+
+    mask = bit_mask(cpus)
+    error = lib.sys_sched_setaffinity(pid, mask, len(mask))
+    if error:
+        raise SystemCallError(f"cannot run on CPUs {cpus}", -error, pointer)

@@ -1,0 +1,56 @@
+"""What process `exec` runs: that of a process.json, or the container's own with what the options change."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_runtime.lifecycle.requests import ExecRequest
+    from oci_runtime.spec.types import Config, Process
+
+
+def process_of(request: ExecRequest, config: Config) -> Process:
+    """The process, valid. `--tty` and `--detach` and sockets are the caller's business, but terminal is set here."""
+    if request.process:
+        from oci_runtime.spec.document import load_process
+
+        return load_process(request.process, name=request.process)
+    process: Process = {**config["process"]}
+    process["args"] = list(request.args)
+    process["terminal"] = request.tty
+    process.pop("consoleSize", None)
+    if request.cwd:
+        process["cwd"] = request.cwd
+    if request.env:
+        process["env"] = [*process.get("env", ()), *request.env]
+    if request.apparmor:
+        process["apparmorProfile"] = request.apparmor
+    if request.process_label:
+        process["selinuxLabel"] = request.process_label
+    if request.no_new_privs is not None:
+        process["noNewPrivileges"] = request.no_new_privs
+    _change_user(process, request)
+    _add_capabilities(process, request)
+    return process
+
+
+def _change_user(process: Process, request: ExecRequest) -> None:
+    user = {**process.get("user", {})}
+    if request.user:
+        uid, gid = request.user
+        user["uid"] = uid
+        if gid is not None:
+            user["gid"] = gid
+    if request.additional_gids:
+        user["additionalGids"] = [*process.get("user", {}).get("additionalGids", ()), *request.additional_gids]
+    process["user"] = user  # type: ignore[typeddict-item]
+
+
+def _add_capabilities(process: Process, request: ExecRequest) -> None:
+    """To the sets that runc adds them to. Not to the inheritable one (CVE-2022-29162); to the ambient set for a user who
+    is not root only if the process has it already, since that is what makes capabilities outlive his execve(2)."""
+    if not request.caps:
+        return
+    sets = {**process.get("capabilities", {})}
+    for name in ("bounding", "effective", "permitted"):
+        sets[name] = [*sets.get(name, ()), *request.caps]  # type: ignore[misc, literal-required]
+    process["capabilities"] = sets  # type: ignore[typeddict-item]

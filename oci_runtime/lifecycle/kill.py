@@ -1,0 +1,55 @@
+"""kill: a signal to the container's process, or to all of its processes (runtime.md, Kill)."""
+
+from __future__ import annotations
+
+import posix
+
+from oci_runtime._shim import lib
+from oci_runtime.errors import StateError, SystemCallError
+from oci_runtime.linux.processes import open_process
+from oci_runtime.state import store
+from oci_runtime.state.status import status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_runtime.state.store import Container
+
+SIGKILL = 9
+
+
+def kill(root: str, container_id: str, signal: int, everyone: bool = False) -> None:
+    """Sends the signal. StateError when the container is neither created nor running."""
+    container = store.load(root, container_id)
+    if everyone or (signal == SIGKILL and "pid" not in container.record["namespaces"]):
+        # without a pid namespace of its own the death of init would leave the others
+        _signal_all(container, signal, everyone)
+        return
+    if status(container) == "stopped":
+        raise StateError("container not running")
+    signal_init(container, signal)
+
+
+def signal_init(container: Container, signal: int) -> None:
+    """Sends a signal to the very process that is on record."""
+    record = container.record
+    pidfd = open_process(record["pid"], record["start_time"])
+    if pidfd < 0:
+        raise StateError("container not running")
+    error = lib.sys_pidfd_send_signal(pidfd, signal)
+    posix.close(pidfd)
+    if error:
+        raise SystemCallError(f"cannot send signal {signal}", -error)
+
+
+def _signal_all(container: Container, signal: int, everyone: bool) -> None:
+    cgroups = container.record["cgroups"]
+    if status(container) == "stopped" and not everyone:
+        raise StateError("container not running")
+    if not cgroups:
+        signal_init(container, signal)
+        return
+    from oci_runtime.linux.cgroups.manager import from_state
+
+    manager = from_state(cgroups)
+    manager.signal_all(signal)
+    manager.close()

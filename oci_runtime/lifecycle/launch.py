@@ -1,0 +1,393 @@
+"""From a bundle to a container whose init waits to be started: what `create` and `run` have in common."""
+
+from __future__ import annotations
+
+import posix
+
+from oci_runtime._shim import lib
+from oci_runtime.errors import PyociError
+from oci_runtime.lifecycle.hook_state import hook_state
+from oci_runtime.lifecycle.undo import Undo
+from oci_runtime.linux import spawn
+from oci_runtime.linux.descriptors import close_descriptors, open_descriptors
+from oci_runtime.linux.processes import start_time
+from oci_runtime.plan.container import plan_container
+from oci_runtime.plan.context import Context
+from oci_runtime.plan.namespaces import CLONE_FLAGS, Namespaces
+from oci_runtime.plan.operations import Socket
+from oci_runtime.plan.root import rootfs_path
+from oci_runtime.spec.document import load_config
+from oci_runtime.state import store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oci_runtime.lifecycle.requests import CreateRequest
+    from oci_runtime.linux.cgroups.manager import Manager
+    from oci_runtime.plan.operations import Plan
+    from oci_runtime.spec.types import Config
+    from oci_runtime.state.store import Container, Record
+
+
+class Launched:
+    """A container whose init is ready. `master` is the terminal's other end, or -1; `plan` explains init's failures."""
+
+    __slots__ = ("child", "config", "container", "master", "plan", "undo")
+
+    def __init__(self, config: Config, container: Container, child: spawn.Child, plan: Plan, undo: Undo) -> None:
+        self.config = config
+        self.container = container
+        self.child = child
+        self.plan = plan
+        self.undo = undo
+        self.master = -1
+
+
+def launch(request: CreateRequest, *, detached: bool, wait_for_start: bool, warn: Callable[[str], None]) -> Launched:
+    """Makes the container up to the point where only the word to start is missing.
+
+    `detached`: nobody stays who could be the terminal's other end. On failure everything is undone.
+    """
+    config, text = read_config(request.bundle)
+    check_console(config, request, detached=detached)
+    undo = Undo()
+    try:
+        return _Launch(request, config, undo, warn).run(text, wait_for_start=wait_for_start)
+    except BaseException:
+        undo.run(warn)
+        raise
+
+
+def read_config(bundle: str) -> tuple[Config, bytes]:
+    """The valid configuration of a bundle, and its text."""
+    path = f"{bundle}/config.json"
+    try:
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError as error:
+        reason = error.strerror if posix_isdir(bundle) else f"the bundle {bundle} is no directory"
+        raise PyociError(f"cannot open {path}: {reason}") from error
+    try:
+        config = load_config(fd, name=path)
+        text = posix.pread(fd, posix.fstat(fd).st_size, 0)
+    finally:
+        posix.close(fd)
+    rootfs = rootfs_path(config, bundle)
+    if not posix_isdir(rootfs):
+        raise PyociError(f"{path}: /root/path: {rootfs} is no directory; it must be the container's root filesystem")
+    return config, text
+
+
+def posix_isdir(path: str) -> bool:
+    """Whether the path leads to a directory."""
+    try:
+        return posix.stat(path).st_mode & 0o170000 == 0o040000
+    except (OSError, ValueError):
+        return False
+
+
+def check_console(config: Config, request: CreateRequest, *, detached: bool) -> None:
+    """A terminal needs somebody at its other end, and a console socket needs a terminal. The words are runc's."""
+    terminal = config["process"].get("terminal", False)
+    if terminal and detached and not request.console_socket:
+        raise PyociError(
+            "cannot allocate tty if pyoci will detach without setting console socket "
+            "(/process/terminal is true; give --console-socket, or set it to false)"
+        )
+    if request.console_socket and not (terminal and detached):
+        raise PyociError(
+            "cannot use console socket if pyoci will not detach or allocate tty "
+            "(/process/terminal is false; leave --console-socket out, or set it to true)"
+        )
+
+
+class _Launch:
+    """The steps of launch(), each registering its undo."""
+
+    __slots__ = ("cgroups", "config", "container", "linux", "namespaces", "request", "rootless", "undo", "warn")
+
+    def __init__(self, request: CreateRequest, config: Config, undo: Undo, warn: Callable[[str], None]) -> None:
+        self.request = request
+        self.config = config
+        self.undo = undo
+        self.warn = warn
+        self.linux = config.get("linux", {})
+        self.namespaces = Namespaces(self.linux)
+        self.rootless = posix.geteuid() != 0 if request.rootless is None else request.rootless
+        self.cgroups = self._cgroup_manager()
+
+    def run(self, text: bytes, *, wait_for_start: bool) -> Launched:
+        self.container = store.create(self.request.root, self._record(), text)
+        self.undo.add(self.container.close)
+        self.undo.add(self.container.remove)
+        self._make_cgroups()
+        plan = self._plan(wait_for_start)
+        self.undo.add(lambda: close_descriptors(plan))
+        open_descriptors(plan)
+        child = self._spawn(plan)
+        launched = Launched(self.config, self.container, child, plan, self.undo)
+        self._converse(launched, wait_for_start)
+        return launched
+
+    def _cgroup_manager(self) -> Manager | None:
+        from oci_runtime.linux.cgroups.manager import new
+
+        driver = "systemd" if self.request.systemd_cgroup else "cgroupfs"
+        try:
+            return new(
+                self.linux.get("cgroupsPath"), self.request.id, self.linux.get("resources"), driver=driver
+            )
+        except PyociError:
+            if not self.rootless:
+                raise
+            return None
+
+    def _record(self) -> Record:
+        from time import gmtime, time_ns
+
+        now = time_ns()
+        date = gmtime(now // 10**9)
+        created = "%04d-%02d-%02dT%02d:%02d:%02d" % date[:6] + f".{now % 10**9:09d}Z"
+        kinds = [*self.namespaces.new, *(kind for kind, _, _ in self.namespaces.joined)]
+        return {
+            "version": store.VERSION,
+            "ociVersion": self.config["ociVersion"],
+            "id": self.request.id,
+            "bundle": self.request.bundle,
+            "rootfs": rootfs_path(self.config, self.request.bundle),
+            "annotations": self.config.get("annotations", {}),
+            "status": "creating",
+            "pid": 0,
+            "start_time": 0,
+            "created": created,
+            "owner": posix.geteuid(),
+            "namespaces": kinds,
+            "cgroups": self.cgroups.to_state() if self.cgroups else None,
+            "hooks": [kind for kind, hooks in self.config.get("hooks", {}).items() if hooks],
+            "rootless": self.rootless,
+        }
+
+    def _make_cgroups(self) -> None:
+        if not self.cgroups:
+            return
+        self.undo.add(self.cgroups.delete)
+        try:
+            self.cgroups.create(self._cgroup_owner())
+            if self.linux.get("resources") or not self.rootless:
+                self.cgroups.apply(self.linux.get("resources"))
+        except PyociError:
+            if not self.rootless or "cgroupsPath" in self.linux:
+                raise
+            # a user without a delegated cgroup runs the container in his own, as with runc
+            self.cgroups = None
+            self.container.record["cgroups"] = None
+            self.container.save()
+
+    def _cgroup_owner(self) -> int | None:
+        """The host uid of root in the container, to whom a private writable cgroup is delegated."""
+        if "user" not in self.namespaces.new:
+            return None
+        for mapping in self.linux.get("uidMappings", ()):
+            if mapping["containerID"] == 0:
+                return mapping["hostID"]
+        return None
+
+    def _plan(self, wait_for_start: bool) -> Plan:
+        context = Context(self.request.bundle, self.namespaces)
+        fill_context(context, self.request, self.config, rootless=self.rootless)
+        if self.cgroups and any(mount.get("type") in ("cgroup", "cgroup2") for mount in self.config.get("mounts", ())):
+            context.cgroup_mounts = self.cgroups.mounts_for_container("cgroup" in self.namespaces.new)
+        if "seccomp" in self.linux:
+            from oci_runtime.lifecycle.seccomp import compile_filter
+
+            context.seccomp = compile_filter(self.linux["seccomp"], self.request.root, self.warn)
+        if self.request.console_socket:
+            context.console_socket = connect_console(self.request.console_socket)
+        if wait_for_start:
+            context.start_socket = self._listen()
+        plan = plan_container(self.config, context)
+        for socket in (context.console_socket, context.start_socket):
+            if socket:
+                plan.needs(socket)
+        return plan
+
+    def _listen(self) -> Socket:
+        """Where init waits for `start`. Reached by a descriptor, since a socket's path is short (unix(7))."""
+        from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET
+        from _socket import socket as new_socket
+
+        listener = new_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+        listener.bind(f"/proc/self/fd/{self.container.directory}/{store.START_SOCKET}")
+        listener.listen(8)
+        socket = Socket("start")
+        socket.fd = listener.detach()
+        return socket
+
+    def _spawn(self, plan: Plan) -> spawn.Child:
+        request = spawn.Request()
+        request.flags = self.namespaces.clone_flags()
+        request.become_root = self.namespaces.has("user")
+        request.preserved = self.request.preserve_fds
+        for kind, path, pointer in self.namespaces.joined:
+            request.join.append((_open_namespace(path, pointer), CLONE_FLAGS[kind]))
+        if self.cgroups:
+            cgroup = self.cgroups.v2_dir_fd()
+            request.cgroup = -1 if cgroup is None else cgroup
+            request.tasks = self.cgroups.tasks_fds()
+        try:
+            child = spawn.spawn(request, plan)
+        finally:
+            for fd in (*request.tasks, *(fd for fd, _ in request.join)):
+                posix.close(fd)
+            for descriptor in plan.descriptors:
+                descriptor.fd = -1
+        self.undo.add(child.kill)
+        self._prepare(child)
+        return child
+
+    def _prepare(self, child: spawn.Child) -> None:
+        """What must be there before the child goes on."""
+        record = self.container.record
+        record["pid"], record["start_time"] = child.pid, start_time(child.pid)
+        self.container.save()
+        if self.cgroups and not child.in_cgroup:
+            self.cgroups.add(child.pid)
+        if "user" in self.namespaces.new:
+            from oci_runtime.linux.user_namespace import map_ids
+
+            uids, gids = self.linux.get("uidMappings", []), self.linux.get("gidMappings", [])
+            map_ids(child.pid, uids, gids, privileged=not self.rootless)
+        oom_score_adj = self.config["process"].get("oomScoreAdj")
+        if oom_score_adj is not None:
+            set_oom_score_adj(child.pid, oom_score_adj)
+        if self.linux.get("netDevices"):
+            from oci_runtime.linux.net_devices import move_net_devices
+
+            move_net_devices(child.pid, self.linux["netDevices"])
+        child.go()
+
+    def _converse(self, launched: Launched, wait_for_start: bool) -> None:
+        child = launched.child
+        while True:
+            report = spawn.receive(child.socket)
+            if report is None:
+                raise PyociError("init ended before the container was created; was it killed, or out of memory?")
+            if report.kind == lib.REPORT_CONSOLE:
+                launched.master = report.descriptor
+            elif report.kind != lib.REPORT_SYNC:
+                raise spawn.failure(report, launched.plan)
+            elif report.value == lib.SYNC_HOOKS:
+                self._run_create_hooks(child)
+            else:
+                break
+        self._finish(child, wait_for_start)
+
+    def _run_create_hooks(self, child: spawn.Child) -> None:
+        from oci_runtime.linux.hooks import run_hooks
+
+        hooks = self.config["hooks"]
+        state = hook_state(self.container.record, "creating")
+        run_hooks(hooks.get("prestart", ()), "prestart", state)
+        run_hooks(hooks.get("createRuntime", ()), "createRuntime", state)
+        child.answer(state if hooks.get("createContainer") else b"")
+
+    def _finish(self, child: spawn.Child, wait_for_start: bool) -> None:
+        """init is ready: limits, pid file, and the record before the answer, so that what lives is on record."""
+        if self.config["process"].get("rlimits"):
+            from oci_runtime.linux.rlimits import set_rlimits
+
+            set_rlimits(child.pid, self.config["process"])
+        if self.request.pid_file:
+            write_pid_file(self.request.pid_file, child.pid, self.undo)
+        if self.request.pidfd_socket:
+            send_pidfd(self.request.pidfd_socket, child.pidfd)
+        self.container.record["status"] = "created"
+        self.container.save()
+        if wait_for_start:
+            child.answer()
+
+
+def fill_context(context: Context, request: CreateRequest, config: Config, *, rootless: bool) -> None:
+    """The facts of the host and the options of the command that a plan depends on."""
+    user_namespace = context.namespaces.has("user")
+    context.in_user_namespace = user_namespace
+    if not user_namespace:
+        from oci_runtime.linux.user_namespace import in_user_namespace
+
+        context.in_user_namespace = in_user_namespace()
+    context.capabilities = available_capabilities(user_namespace)
+    context.no_pivot = request.no_pivot
+    context.preserved = request.preserve_fds
+    if not request.no_new_keyring:
+        context.keyring = f"_ses.{request.id}"
+    if rootless:
+        from oci_runtime.linux.rootless import groups_are_denied
+
+        context.groups_denied = groups_are_denied(config.get("linux", {}).get("gidMappings", []))
+
+
+def available_capabilities(user_namespace: bool) -> int:
+    """What can be granted: all that the kernel knows to root of a user namespace, else what the runtime has itself."""
+    if user_namespace:
+        return int((1 << (lib.sys_capabilities_last() + 1)) - 1)
+    return int(lib.sys_permitted_capabilities())
+
+
+def set_oom_score_adj(pid: int, value: int) -> None:
+    """process.oomScoreAdj, written while the process still has the runtime's privileges on its side."""
+    from oci_runtime.linux.user_namespace import write_proc
+
+    write_proc(pid, "oom_score_adj", str(value), "/process/oomScoreAdj")
+
+
+def connect_console(path: str) -> Socket:
+    """The socket that gets the terminal's master, --console-socket."""
+    from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM
+    from _socket import socket as new_socket
+
+    console = new_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
+    try:
+        console.connect(path)
+    except OSError as error:
+        raise PyociError(f"cannot connect to the console socket {path}: {error.strerror or error}") from error
+    socket = Socket("console")
+    socket.fd = console.detach()
+    return socket
+
+
+def send_pidfd(path: str, pidfd: int) -> None:
+    """Hands a pidfd of the process to whoever listens at --pidfd-socket."""
+    from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM
+    from _socket import socket as new_socket
+
+    socket = new_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
+    try:
+        socket.connect(path)
+        error = lib.sys_send_descriptor(socket.fileno(), b"pidfd", 5, pidfd)
+        if error < 0:
+            raise OSError(-error, posix.strerror(-error))
+    except OSError as error:
+        raise PyociError(f"cannot send a pidfd to {path}: {error.strerror or error}") from error
+    finally:
+        socket.close()
+
+
+def write_pid_file(path: str, pid: int, undo: Undo) -> None:
+    """--pid-file, in one piece."""
+    directory, slash, name = path.rpartition("/")
+    unnamed = f"{directory}{slash}.{name}"
+    try:
+        fd = posix.open(unnamed, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o644)
+        posix.write(fd, b"%d" % pid)
+        posix.close(fd)
+        posix.rename(unnamed, path)
+    except OSError as error:
+        raise PyociError(f"cannot write the pid file {path}: {error.strerror}") from error
+    undo.add(lambda: posix.unlink(path))
+
+
+def _open_namespace(path: str, pointer: str) -> int:
+    try:
+        return posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError as error:
+        raise PyociError(f"cannot open the namespace {path}: {error.strerror} ({pointer})") from error

@@ -1,0 +1,37 @@
+"""list: all containers of a state root."""
+
+from __future__ import annotations
+
+import posix
+
+from oci_runtime.errors import StateError
+from oci_runtime.lifecycle.state import describe
+from oci_runtime.state import store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def list_containers(root: str) -> list[dict[str, Any]]:
+    """What `state` gives for each, with the name of its owner, sorted by id."""
+    found = []
+    for container_id in store.list_ids(root):
+        try:
+            container = store.load(root, container_id)
+        except StateError:
+            continue  # deleted just now
+        described = describe(container)
+        described["owner"] = _user_name(container.record["owner"])
+        container.close()
+        found.append(described)
+    return found
+
+
+def _user_name(uid: int) -> str:
+    from pwd import getpwuid
+
+    try:
+        return getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"

@@ -1,0 +1,70 @@
+"""run: create and start in one, and unless detached wait for the process, pass signals on, and clean up."""
+
+from __future__ import annotations
+
+import posix
+
+from oci_runtime._shim import lib
+from oci_runtime.errors import StateError
+from oci_runtime.lifecycle.hook_state import hook_state
+from oci_runtime.lifecycle.launch import launch
+from oci_runtime.lifecycle.start import run_poststart_hooks, wait_for_exec
+from oci_runtime.lifecycle.warnings import to_stderr
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oci_runtime.lifecycle.launch import Launched
+    from oci_runtime.lifecycle.requests import RunRequest
+
+
+def run(request: RunRequest, warn: Callable[[str], None] = to_stderr) -> int:
+    """The exit code of the process, 128 and the signal's number when one killed it; 0 when detached."""
+    if not request.detach and not request.no_subreaper:
+        lib.sys_subreaper()
+    launched = launch(request, detached=request.detach, wait_for_start=False, warn=warn)
+    try:
+        _start(launched)
+    except BaseException:
+        launched.undo.run(warn)
+        raise
+    container = launched.container
+    if "poststart" in container.record["hooks"]:
+        run_poststart_hooks(container, launched.config, warn)
+    if request.detach:
+        return 0
+    try:
+        return _wait(launched)
+    finally:
+        if not request.keep:
+            _delete(request, warn)
+
+
+def _start(launched: Launched) -> None:
+    container = launched.container
+    state = hook_state(container.record, "created") if "startContainer" in container.record["hooks"] else b""
+    launched.child.answer(state)
+    wait_for_exec(container, launched.child.socket, launched.plan)
+    container.record["status"] = "running"
+    container.save()
+
+
+def _wait(launched: Launched) -> int:
+    """Other commands may work on the container while it runs."""
+    from oci_runtime.lifecycle.foreground import wait
+
+    child = launched.child
+    launched.undo.forget()
+    launched.container.close()
+    posix.close(child.socket)
+    return wait(child.pid, child.pidfd, launched.master)
+
+
+def _delete(request: RunRequest, warn: Callable[[str], None]) -> None:
+    from oci_runtime.lifecycle.delete import delete
+
+    try:
+        delete(request.root, request.id, force=True, warn=warn)
+    except StateError:
+        pass  # another command was faster

@@ -1,0 +1,108 @@
+"""start: tells a created container's init to become its process (runtime.md, Start)."""
+
+from __future__ import annotations
+
+import posix
+
+from oci_runtime._shim import lib
+from oci_runtime.errors import PyociError, StateError
+from oci_runtime.lifecycle.hook_state import hook_state
+from oci_runtime.lifecycle.warnings import to_stderr
+from oci_runtime.linux import spawn
+from oci_runtime.state import store
+from oci_runtime.state.status import status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oci_runtime.plan.operations import Plan
+    from oci_runtime.spec.types import Config
+    from oci_runtime.state.store import Container
+
+
+def start(root: str, container_id: str, warn: Callable[[str], None] = to_stderr) -> None:
+    """Starts the process. StateError when the container is not "created"; PyociError when it cannot be executed."""
+    container = store.load(root, container_id)
+    container.lock()
+    found = status(container)
+    if found != "created":
+        raise StateError(_refusal(found))
+    socket = _connect(container)
+    state = hook_state(container.record, "created") if "startContainer" in container.record["hooks"] else b""
+    spawn.send_state(socket, state)
+    wait_for_exec(container, socket, None)
+    posix.unlink(store.START_SOCKET, dir_fd=container.directory)
+    container.record["status"] = "running"
+    container.save()
+    if "poststart" in container.record["hooks"]:
+        run_poststart_hooks(container, saved_config(container), warn)
+
+
+def _refusal(found: str) -> str:
+    if found in ("running", "paused"):
+        return "cannot start an already running container"
+    return f"cannot start a container that has {found}" if found == "stopped" else f"cannot start a {found} container"
+
+
+def _connect(container: Container) -> int:
+    from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET
+    from _socket import socket as new_socket
+
+    socket = new_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+    try:
+        socket.connect(f"/proc/self/fd/{container.directory}/{store.START_SOCKET}")
+    except OSError as error:
+        raise PyociError(f"cannot reach the container's init: {error.strerror or error}") from error
+    return socket.detach()
+
+
+def wait_for_exec(container: Container, socket: int, plan: Plan | None) -> None:
+    """Returns when init has become the process. Without `plan` it is made again when init's failure needs words."""
+    while True:
+        report = spawn.receive(socket)
+        if report is None:
+            return
+        if report.kind == lib.REPORT_LISTENER:
+            _hand_over_listener(container, report.value)
+            spawn.send_state(socket, b"")
+        else:
+            raise spawn.failure(report, plan or _plan_again(container))
+
+
+def _hand_over_listener(container: Container, descriptor: int) -> None:
+    from oci_runtime.lifecycle.seccomp import hand_over_listener
+    from oci_runtime.linux.processes import open_process
+
+    record = container.record
+    pidfd = open_process(record["pid"], record["start_time"])
+    seccomp = saved_config(container)["linux"]["seccomp"]
+    hand_over_listener(pidfd, descriptor, record["pid"], record, seccomp)
+    posix.close(pidfd)
+
+
+def _plan_again(container: Container) -> Plan:
+    """The plan that init has, as far as its operations can be told from the configuration."""
+    from oci_runtime.lifecycle.show_plan import plan_of
+
+    return plan_of(saved_config(container), container.record["bundle"])
+
+
+def saved_config(container: Container) -> Config:
+    """The configuration that the container was created with."""
+    from oci_runtime.spec.document import parse_object
+
+    return parse_object(container.read("config.json"), "config.json")  # type: ignore[return-value]
+
+
+def run_poststart_hooks(container: Container, config: Config, warn: Callable[[str], None]) -> None:
+    """The hooks; when one fails the container is stopped and destroyed (runtime.md, Lifecycle, step 9)."""
+    from oci_runtime.linux.hooks import run_hooks
+
+    try:
+        run_hooks(config["hooks"]["poststart"], "poststart", hook_state(container.record, "running"))
+    except PyociError:
+        from oci_runtime.lifecycle.delete import kill_and_destroy
+
+        kill_and_destroy(container, warn)
+        raise

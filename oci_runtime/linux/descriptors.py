@@ -1,0 +1,67 @@
+"""Opens what a plan needs from the host: trees of mounts and directories, before the container's own view begins."""
+
+from __future__ import annotations
+
+import posix
+
+from oci_runtime._shim import lib
+from oci_runtime.errors import PyociError, SystemCallError
+from oci_runtime.plan.operations import Directory, Tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_runtime.plan.operations import Plan
+
+AT_FDCWD = -100
+AT_RECURSIVE = 0x8000
+OPEN_TREE_CLONE = 1
+_PROC_SUPER_MAGIC = 0x9FA0
+
+
+def open_descriptors(plan: Plan) -> None:
+    """Opens them in their order. SystemCallError names the property whose path does not open."""
+    for descriptor in plan.descriptors:
+        if isinstance(descriptor, Tree):
+            descriptor.fd = _open_tree(descriptor)
+        elif isinstance(descriptor, Directory):
+            try:
+                descriptor.fd = posix.open(descriptor.path, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+            except OSError as error:
+                raise SystemCallError(f"cannot open {descriptor.path}", error.errno or 0, descriptor.pointer) from error
+
+
+def close_descriptors(plan: Plan) -> None:
+    """Closes those that are open, when the plan will not run."""
+    for descriptor in plan.descriptors:
+        if descriptor.fd >= 0:
+            posix.close(descriptor.fd)
+            descriptor.fd = -1
+
+
+def _open_tree(tree: Tree) -> int:
+    flags = OPEN_TREE_CLONE | (AT_RECURSIVE if tree.recursive else 0)
+    path = tree.path.encode("utf-8", "surrogateescape")
+    fd: int = lib.sys_open_tree(AT_FDCWD, path, flags)
+    if fd < 0:
+        raise SystemCallError(f"cannot open {tree.path}", -fd, tree.pointer)
+    try:
+        if tree.must_be_proc and lib.sys_filesystem_magic(fd) != _PROC_SUPER_MAGIC:
+            raise PyociError(f"only a procfs can be bound on /proc, and {tree.path} is none ({tree.pointer})")
+        if tree.id_mapping:
+            _map_ids(tree, fd)
+    except BaseException:
+        posix.close(fd)
+        raise
+    return fd
+
+
+def _map_ids(tree: Tree, fd: int) -> None:
+    from oci_runtime.linux.user_namespace import namespace_with
+
+    assert tree.id_mapping
+    uids, gids, recursive = tree.id_mapping
+    namespace = namespace_with(uids, gids)  # type: ignore[arg-type]
+    error = lib.sys_mount_idmap(fd, recursive, namespace)
+    posix.close(namespace)
+    if error:
+        raise SystemCallError(f"cannot map the ids of {tree.path}", -error, tree.pointer)

@@ -1,0 +1,67 @@
+"""Hooks that run in the runtime's namespaces: prestart, createRuntime, poststart, poststop (config.md, hooks)."""
+
+from __future__ import annotations
+
+import posix
+
+from oci_runtime._shim import lib
+from oci_runtime.errors import PyociError
+from oci_runtime.linux.processes import wait_for_end
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from oci_runtime.spec.types import Hook
+
+_OUTPUT_AT_MOST = 4096
+_FOREVER = -0.001
+_SIGKILL = 9
+
+
+def run_hooks(hooks: Sequence[Hook], kind: str, state: bytes) -> None:
+    """Runs them in their order, each with the state on its standard input. The first that fails ends it: PyociError."""
+    for i, hook in enumerate(hooks):
+        run_hook(hook, kind, f"/hooks/{kind}/{i}", state)
+
+
+def run_hook(hook: Hook, kind: str, pointer: str, state: bytes) -> None:
+    """Runs one hook; PyociError, with what it said, when it fails."""
+    # Files in memory, so that neither side ever waits for the other.
+    stdin = lib.sys_memfd(b"state", state, len(state), 0)
+    output = posix.memfd_create("output", 1)
+    posix.lseek(stdin, 0, 0)
+    try:
+        actions = [
+            (posix.POSIX_SPAWN_DUP2, stdin, 0),
+            (posix.POSIX_SPAWN_DUP2, output, 1),
+            (posix.POSIX_SPAWN_DUP2, output, 2),
+        ]
+        environment = dict(variable.partition("=")[::2] for variable in hook["env"]) if "env" in hook else posix.environ
+        pid = posix.posix_spawn(hook["path"], hook.get("args") or [hook["path"]], environment, file_actions=actions)
+    except OSError as error:
+        posix.close(output)
+        raise PyociError(f"{kind} hook {hook['path']} failed: {error.strerror} ({pointer})") from error
+    finally:
+        posix.close(stdin)
+    try:
+        _wait(pid, hook, kind, pointer, output)
+    finally:
+        posix.close(output)
+
+
+def _wait(pid: int, hook: Hook, kind: str, pointer: str, output: int) -> None:
+    pidfd = lib.sys_pidfd_open(pid)
+    in_time = wait_for_end(pidfd, hook.get("timeout") or _FOREVER)
+    if not in_time:
+        lib.sys_pidfd_send_signal(pidfd, _SIGKILL)
+    posix.close(pidfd)
+    status = posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1])
+    if not in_time:
+        raise PyociError(
+            f"{kind} hook {hook['path']}: still running after its timeout of {hook['timeout']} s ({pointer})"
+        )
+    if status:
+        said = posix.pread(output, _OUTPUT_AT_MOST, 0).decode("utf-8", "replace").strip()
+        how = f"exit status {status}" if status > 0 else f"killed by signal {-status}"
+        raise PyociError(f"{kind} hook {hook['path']} failed: {how}{': ' if said else ''}{said} ({pointer})")

@@ -1,0 +1,56 @@
+"""Processes by pid, without ever mistaking another one for them."""
+
+from __future__ import annotations
+
+import posix
+
+from oci_runtime._shim import lib
+
+# proc_pid_stat(5), counted from the field after the command's name
+_STATE, _START_TIME = 0, 19
+
+
+def start_time(pid: int) -> int:
+    """When the process started, in clock ticks since boot; 0 when there is none, or only a zombie.
+
+    Together with the pid this names a process for ever: proc_pid_stat(5), field 22.
+    """
+    try:
+        fd = posix.open(f"/proc/{pid}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        text = posix.read(fd, 1024)
+    except OSError:  # it ended just now
+        return 0
+    finally:
+        posix.close(fd)
+    fields = text[text.rindex(b")") + 2 :].split()
+    return 0 if fields[_STATE] in (b"Z", b"X") else int(fields[_START_TIME])
+
+
+def is_alive(pid: int, started: int) -> bool:
+    """Whether the very process that was recorded still runs."""
+    return pid > 0 and started > 0 and start_time(pid) == started
+
+
+def open_process(pid: int, started: int) -> int:
+    """A pidfd of the recorded process, or -1 when it has ended."""
+    if pid <= 0:
+        return -1
+    fd: int = lib.sys_pidfd_open(pid)
+    if fd < 0:
+        return -1
+    if not is_alive(pid, started):
+        posix.close(fd)
+        return -1
+    return fd
+
+
+def wait_for_end(pidfd: int, timeout: float) -> bool:
+    """Sleeps until the process has ended, `timeout` seconds at most. Whether it has."""
+    from select import POLLIN, poll
+
+    poller = poll()
+    poller.register(pidfd, POLLIN)
+    return bool(poller.poll(int(timeout * 1000)))

@@ -1,0 +1,26 @@
+"""process.rlimits: prlimit(2), by the runtime, whose privileges raise a limit where the container's would not."""
+
+from __future__ import annotations
+
+from oci_runtime._shim import lib
+from oci_runtime.errors import SystemCallError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_runtime.spec.types import Process
+
+# In the order of asm-generic/resource.h, which x86-64, arm64 and riscv64 follow
+RLIMITS = (
+    "RLIMIT_CPU RLIMIT_FSIZE RLIMIT_DATA RLIMIT_STACK RLIMIT_CORE RLIMIT_RSS RLIMIT_NPROC RLIMIT_NOFILE RLIMIT_MEMLOCK "
+    "RLIMIT_AS RLIMIT_LOCKS RLIMIT_SIGPENDING RLIMIT_MSGQUEUE RLIMIT_NICE RLIMIT_RTPRIO RLIMIT_RTTIME"
+).split()
+
+
+def set_rlimits(pid: int, process: Process) -> None:
+    """Sets the limits of init, which the process inherits."""
+    for i, rlimit in enumerate(process.get("rlimits", ())):
+        soft, hard = rlimit["soft"] & (1 << 64) - 1, rlimit["hard"] & (1 << 64) - 1
+        error = lib.sys_prlimit(pid, RLIMITS.index(rlimit["type"]), soft, hard)
+        if error:
+            what = f"cannot set {rlimit['type']} to {rlimit['soft']}:{rlimit['hard']}"
+            raise SystemCallError(what, -error, f"/process/rlimits/{i}")

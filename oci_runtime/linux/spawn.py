@@ -1,0 +1,195 @@
+"""The birth of init: from a plan to a process that carries it out, and the talk with it (native/plan.h, report_kind)."""
+
+from __future__ import annotations
+
+import posix
+from errno import EBUSY, ECONNRESET, EOPNOTSUPP
+
+from oci_runtime._shim import ffi, lib
+from oci_runtime.errors import PyociError, SystemCallError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from oci_runtime.plan.operations import Plan
+
+_STEPS = ("", "join namespaces", "clone", "enter the cgroup", "become root in the user namespace", "execute init")
+
+
+class Request:
+    """What sys_spawn() needs besides the plan; see struct spawn in native/shim.h."""
+
+    __slots__ = (
+        "become_root",
+        "cgroup",
+        "flags",
+        "join",
+        "preserved",
+        "process",
+        "process_flags",
+        "tasks",
+    )
+
+    def __init__(self) -> None:
+        self.flags = 0
+        self.cgroup = -1
+        self.tasks: Sequence[int] = ()
+        self.join: list[tuple[int, int]] = []  # descriptor, CLONE_NEW* flag
+        self.process = -1
+        self.process_flags = 0
+        self.become_root = False
+        self.preserved = 0
+
+
+class Report:
+    """One message of init: `kind` and `value` as in plan.h; `descriptor` is -1 when none came."""
+
+    __slots__ = ("descriptor", "kind", "op", "text", "value")
+
+    def __init__(self, report: Any, descriptor: int) -> None:
+        self.kind: int = report.kind
+        self.value: int = report.value
+        self.op: int = report.op
+        self.text: str = ffi.string(report.text, report.length).decode("utf-8", "replace") if report.length else ""
+        self.descriptor = descriptor
+
+
+class Child:
+    """init, while its runtime talks to it. `pidfd` and `socket` are descriptors.
+
+    `in_cgroup` is False when clone3(2) could not place it in Request.cgroup, which takes no processes.
+    """
+
+    __slots__ = ("in_cgroup", "pid", "pidfd", "socket")
+
+    def __init__(self, pid: int, pidfd: int, socket: int, in_cgroup: bool) -> None:
+        self.in_cgroup = in_cgroup
+        self.pid = pid
+        self.pidfd = pidfd
+        self.socket = socket
+
+    def go(self) -> None:
+        """Lets it execute init: its cgroup and id mappings are in place."""
+        self._write(b"g")
+
+    def answer(self, state: bytes = b"") -> None:
+        """Answers a REPORT_SYNC, with the container's state if hooks are to have it."""
+        send_state(self.socket, state)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            posix.write(self.socket, data)
+        except BrokenPipeError:
+            pass  # it has ended, and receive() will say why
+
+    def kill(self) -> None:
+        """SIGKILL, and waits for its end."""
+        lib.sys_pidfd_send_signal(self.pidfd, 9)
+        try:
+            posix.waitpid(self.pid, 0)
+        except ChildProcessError:
+            pass
+
+
+def send_state(socket: int, state: bytes) -> None:
+    """The answer to REPORT_SYNC, and the word that starts: a length, then the state in chunks."""
+    try:
+        posix.write(socket, len(state).to_bytes(4, "little" if _LITTLE else "big"))
+        for at in range(0, len(state), lib.REPORT_STATE_CHUNK):
+            posix.write(socket, state[at : at + lib.REPORT_STATE_CHUNK])
+    except BrokenPipeError:
+        pass
+
+
+_LITTLE = memoryview(b"\1\0\0\0").cast("I")[0] == 1
+
+
+def receive(socket: int) -> Report | None:
+    """The next message; None when init has become the process, or has ended."""
+    report = ffi.new("struct report *")
+    descriptor = ffi.new("int *")
+    got = lib.sys_receive(socket, report, descriptor)
+    if got == 0 or got == -ECONNRESET:
+        return None
+    if got < 0:
+        raise SystemCallError("receive a message of init", -got)
+    return Report(report, descriptor[0])
+
+
+def failure(report: Report, plan: Plan | None) -> PyociError:
+    """The error that a REPORT_FAILED or REPORT_SHIM stands for."""
+    if report.kind == lib.REPORT_SHIM:
+        return _step_failure(report.op, report.value)
+    from oci_runtime.linux.spawn_errors import operation_failure
+
+    return operation_failure(report, plan)
+
+
+def _step_failure(step: int, errno: int) -> PyociError:
+    pointer = "/linux/namespaces" if step in (lib.STEP_JOIN, lib.STEP_CLONE) else ""
+    if step == lib.STEP_ROOT_USER:
+        pointer = "/linux/uidMappings"
+    what = _STEPS[step] if 0 < step < len(_STEPS) else "start init"
+    return SystemCallError(f"cannot {what}", errno, pointer)
+
+
+def init_program() -> int:
+    """A descriptor of init's code, in a sealed memfd: the host's file cannot be reached from within the container
+    (CVE-2019-5736)."""
+    path = __file__.rpartition("/linux/")[0] + "/init"
+    try:
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError as error:
+        raise PyociError(f"pyoci is not installed as a whole: {path}: {error.strerror}") from error
+    code = posix.read(fd, posix.fstat(fd).st_size)
+    posix.close(fd)
+    return _memfd(b"pyoci-init", code, 1)
+
+
+def _memfd(name: bytes, data: bytes, executable: int) -> int:
+    fd: int = lib.sys_memfd(name, data, len(data), executable)
+    if fd < 0:
+        raise SystemCallError(f"memfd_create {name.decode()}", -fd)
+    return fd
+
+
+def spawn(request: Request, plan: Plan) -> Child:
+    """Starts init with the plan. It waits for Child.go().
+
+    Raises SystemCallError when a namespace cannot be joined or made.
+    """
+    from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socketpair
+
+    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+    keep = [fd for fd in (descriptor.fd for descriptor in plan.descriptors) if fd >= 0]
+    kept = ffi.new("int[]", keep)
+    init, code = init_program(), _memfd(b"pyoci-plan", plan.encode(), 0)
+    wanted = ffi.new("struct spawn *")
+    wanted.flags = request.flags
+    wanted.cgroup = request.cgroup
+    wanted.tasks_count = len(request.tasks)
+    for i, fd in enumerate(request.tasks):
+        wanted.tasks[i] = fd
+    wanted.init, wanted.plan = init, code
+    wanted.runtime, wanted.report = ours.fileno(), theirs.fileno()
+    wanted.process, wanted.process_flags = request.process, request.process_flags
+    wanted.join_count = len(request.join)
+    for i, (fd, flag) in enumerate(request.join):
+        wanted.join[i], wanted.join_type[i] = fd, flag
+    wanted.become_root = int(request.become_root)
+    wanted.keep, wanted.keep_count = kept, len(keep)
+    wanted.preserved = request.preserved
+    pidfd = ffi.new("int *")
+    pid = lib.sys_spawn(wanted, pidfd)
+    in_cgroup = True
+    if pid in (-EBUSY, -EOPNOTSUPP) and wanted.cgroup >= 0:
+        in_cgroup, wanted.cgroup = False, -1
+        pid = lib.sys_spawn(wanted, pidfd)
+    for fd in (init, code, *keep):
+        posix.close(fd)
+    theirs.close()
+    if pid < 0:
+        raise _step_failure(-pidfd[0], -pid)
+    return Child(pid, pidfd[0], ours.detach(), in_cgroup)

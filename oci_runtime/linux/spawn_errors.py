@@ -1,0 +1,106 @@
+"""What init reports, in words: which operation, on whose behalf in config.json, and the kernel's answer."""
+
+from __future__ import annotations
+
+from errno import EACCES, EISDIR, ENOENT, ENOEXEC, ENOTDIR, ETIMEDOUT
+from posix import strerror
+
+from oci_runtime._shim import lib
+from oci_runtime.errors import PyociError, SystemCallError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_runtime.linux.spawn import Report
+    from oci_runtime.plan.operations import Operation, Plan
+
+_VERBS = {
+    lib.OP_TIME_OFFSETS: "cannot set up the time namespace",
+    lib.OP_CGROUP_NAMESPACE: "cannot make the cgroup namespace",
+    lib.OP_LOOPBACK_UP: "cannot bring up the loopback device",
+    lib.OP_HOSTNAME: "cannot set the hostname {s0}",
+    lib.OP_DOMAINNAME: "cannot set the domainname {s0}",
+    lib.OP_SYSCTL: "cannot write {s1} to /proc/sys/{path}",
+    lib.OP_HOST_PROPAGATION: "cannot change the propagation of the mounts of the host's copy",
+    lib.OP_ROOTFS: "cannot mount the root filesystem",
+    lib.OP_MOUNT: "cannot mount {s0} on {s2}",
+    lib.OP_BIND: "cannot mount {n0} on {s2}",
+    lib.OP_MOUNT_ATTRIBUTES: "cannot change the mount at {s2}",
+    lib.OP_MASKED_PATH: "cannot mask {s0}",
+    lib.OP_READONLY_PATH: "cannot make {s0} read-only",
+    lib.OP_DEVICE: "cannot make the device {s0}",
+    lib.OP_BIND_DEVICE: "cannot bind the device {s0}",
+    lib.OP_SYMLINK: "cannot make the link {s1}",
+    lib.OP_DIRECTORY: "cannot make the directory {s0}",
+    lib.OP_CONSOLE: "cannot set up the terminal",
+    lib.OP_PIVOT_ROOT: "pivot_root",
+    lib.OP_MOVE_ROOT: "cannot change the root",
+    lib.OP_CHROOT: "chroot",
+    lib.OP_NEW_SESSION: "setsid",
+    lib.OP_SESSION_KEYRING: "cannot join a session keyring",
+    lib.OP_LSM_LABEL: "cannot set the label {s1}",
+    lib.OP_SCHEDULER: "sched_setattr",
+    lib.OP_IO_PRIORITY: "ioprio_set",
+    lib.OP_PERSONALITY: "personality",
+    lib.OP_MEMORY_POLICY: "set_mempolicy",
+    lib.OP_CPU_AFFINITY: "sched_setaffinity",
+    lib.OP_SYNC: "the runtime did not answer",
+    lib.OP_WAIT_START: "cannot wait for start",
+    lib.OP_BOUNDING_SET: "cannot drop capabilities from the bounding set",
+    lib.OP_USER: "cannot become uid {n0}, gid {n1}",
+    lib.OP_CAPABILITIES: "cannot set the capabilities",
+    lib.OP_NO_NEW_PRIVILEGES: "cannot set no_new_privs",
+    lib.OP_SECCOMP: "cannot load the seccomp filter",
+    lib.OP_WORKING_DIRECTORY: "chdir to cwd ({s0}) set in config.json failed",
+}
+
+
+def operation_failure(report: Report, plan: Plan | None) -> PyociError:
+    """The error for a REPORT_FAILED. `plan` is the one that init was given."""
+    detail = f" ({report.text.strip()})" if report.text.strip() else ""
+    if plan is None or report.op >= len(plan.operations):
+        return SystemCallError(f"init failed{detail}", report.value)
+    operation = plan.operations[report.op]
+    if operation.code == lib.OP_FIND_EXECUTABLE:
+        return _not_found(str(operation.s[0]), report.value)
+    if operation.code == lib.OP_EXEC:
+        return _not_executed(operation, report.value, detail)
+    if operation.code == lib.OP_HOOK:
+        return _hook_failed(operation, report.value, report.text.strip())
+    return SystemCallError(_describe(operation) + detail, report.value, operation.pointer)
+
+
+def _describe(operation: Operation) -> str:
+    words = {f"s{i}": repr(text) for i, text in enumerate(operation.s)}
+    words.update({f"n{i}": str(number) for i, number in enumerate(operation.n)})
+    words["path"] = str(operation.s[0]) if operation.s else ""
+    return _VERBS.get(operation.code, f"operation {operation.code} failed").format(**words)
+
+
+def _not_found(name: str, errno: int) -> PyociError:
+    """The words are those of runc, by which engines tell exit codes 126 and 127."""
+    pointer = "(/process/args/0)"
+    if errno == ENOENT and "/" not in name:
+        return PyociError(f'exec: "{name}": executable file not found in $PATH {pointer}')
+    if errno in (ENOENT, ENOTDIR):
+        return PyociError(f'exec: "{name}": stat {name}: {strerror(errno).lower()} {pointer}')
+    if errno == EISDIR:
+        return PyociError(f'exec: "{name}": is a directory {pointer}')
+    if errno == EACCES:
+        return PyociError(f'exec: "{name}": permission denied {pointer}')
+    return SystemCallError(f'exec: "{name}"', errno, "/process/args/0")
+
+
+def _not_executed(operation: Operation, errno: int, detail: str) -> PyociError:
+    arguments = operation.s[1]
+    name = arguments[0] if isinstance(arguments, tuple) else "?"
+    what = "exec format error" if errno == ENOEXEC else strerror(errno).lower()
+    return PyociError(f'exec: "{name}": {what}{detail} ({operation.pointer}/0)')
+
+
+def _hook_failed(operation: Operation, errno: int, text: str) -> PyociError:
+    kind = operation.s[3]
+    if errno == ETIMEDOUT:
+        return PyociError(
+            f"{kind} hook {operation.s[0]}: still running after its timeout of {operation.n[2]} s ({operation.pointer})"
+        )
+    return PyociError(f"{kind} hook {operation.s[0]} failed: {text or strerror(errno)} ({operation.pointer})")

@@ -1,0 +1,85 @@
+"""User namespaces seen from outside: id mappings, user_namespaces(7)."""
+
+from __future__ import annotations
+
+import posix
+
+from oci_runtime._shim import lib
+from oci_runtime.errors import SystemCallError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from oci_runtime.spec.types import IDMapping
+
+PROC_SUPER_MAGIC = 0x9FA0
+CLONE_NEWUSER = 0x10000000
+_WHOLE_RANGE = b"4294967295"
+
+
+def write_proc(pid: int, name: str, text: str, pointer: str) -> None:
+    """Writes to a file of /proc/PID, which must be in a procfs (CVE-2019-16884)."""
+    try:
+        fd = posix.open(f"/proc/{pid}/{name}", posix.O_WRONLY | posix.O_CLOEXEC)
+        try:
+            if lib.sys_filesystem_magic(fd) != PROC_SUPER_MAGIC:
+                raise OSError(22, "/proc is not a procfs")
+            posix.write(fd, text.encode())
+        finally:
+            posix.close(fd)
+    except OSError as error:
+        raise SystemCallError(f"cannot write {text.strip()!r} to {name}", error.errno or 0, pointer) from error
+
+
+def map_ids(pid: int, uids: Sequence[IDMapping], gids: Sequence[IDMapping], *, privileged: bool) -> None:
+    """Writes both mappings of a process in a new user namespace.
+
+    Without privileges setgroups(2) must be given up first, or newuidmap(1) and newgidmap(1) do it.
+    """
+    if not privileged:
+        from oci_runtime.linux.rootless import map_ids_without_privileges
+
+        map_ids_without_privileges(pid, uids, gids)
+        return
+    write_proc(pid, "uid_map", mapping_text(uids), "/linux/uidMappings")
+    write_proc(pid, "gid_map", mapping_text(gids), "/linux/gidMappings")
+
+
+def mapping_text(mappings: Sequence[IDMapping]) -> str:
+    """As /proc/PID/uid_map takes them."""
+    return "".join(f"{m['containerID']} {m['hostID']} {m['size']}\n" for m in mappings)
+
+
+def in_user_namespace() -> bool:
+    """Whether the runtime itself is in a user namespace that is not the initial one."""
+    try:
+        fd = posix.open("/proc/self/uid_map", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return False
+    text = posix.read(fd, 256).split()
+    posix.close(fd)
+    return text != [b"0", b"0", _WHOLE_RANGE]
+
+
+def namespace_with(uids: Sequence[IDMapping], gids: Sequence[IDMapping]) -> int:
+    """A descriptor of a user namespace that nobody is in, with these mappings: for id-mapped mounts."""
+    read, write = posix.pipe()
+    ready, started = posix.pipe()
+    pid = posix.fork()
+    if not pid:
+        posix.close(write)
+        posix.write(started, b"%d" % -lib.sys_unshare(CLONE_NEWUSER))
+        posix.read(read, 1)  # until the other end is closed
+        posix._exit(0)
+    posix.close(started)
+    try:
+        errno = int(posix.read(ready, 16) or b"5")
+        if errno:
+            raise SystemCallError("cannot make a user namespace for an id-mapped mount", errno, "/mounts")
+        map_ids(pid, uids, gids, privileged=True)
+        return posix.open(f"/proc/{pid}/ns/user", posix.O_RDONLY | posix.O_CLOEXEC)
+    finally:
+        for fd in (read, write, ready):
+            posix.close(fd)
+        posix.waitpid(pid, 0)

@@ -1,0 +1,68 @@
+"""What a container is doing: runtime.md, State. Derived from the record and from its process, not believed."""
+
+from __future__ import annotations
+
+import posix
+
+from oci_runtime.linux.processes import is_alive
+from oci_runtime.state.store import START_SOCKET
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_runtime.state.store import Container
+
+_INIT = "/memfd:pyoci-init"
+
+
+def status(container: Container) -> str:
+    """"creating", "created", "running", "paused" or "stopped"."""
+    record = container.record
+    if not is_alive(record["pid"], record["start_time"]):
+        if record["status"] == "creating" and not record["pid"] and _is_locked(container):
+            return "creating"
+        return "stopped"
+    if record["status"] == "creating":
+        return "creating"
+    if record["status"] == "created" and _waits(container):
+        return "created"
+    return "paused" if _is_paused(container) else "running"
+
+
+def _waits(container: Container) -> bool:
+    """Whether init has not become the container's process; `start` may have died before it could record that it has."""
+    try:
+        posix.stat(START_SOCKET, dir_fd=container.directory)
+    except FileNotFoundError:
+        return False
+    try:
+        return posix.readlink(f"/proc/{container.record['pid']}/exe").startswith(_INIT)
+    except OSError:
+        return True
+
+
+def _is_paused(container: Container) -> bool:
+    cgroups = container.record["cgroups"]
+    if not cgroups:
+        return False
+    from oci_runtime.linux.cgroups.manager import from_state
+
+    manager = from_state(cgroups)
+    try:
+        return manager.frozen()
+    finally:
+        manager.close()
+
+
+def _is_locked(container: Container) -> bool:
+    """Whether a command is at work on the container. A lock of our own is not one."""
+    from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+
+    fd = posix.open(container.path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    try:
+        flock(fd, LOCK_EX | LOCK_NB)
+        flock(fd, LOCK_UN)
+    except OSError:
+        return True
+    finally:
+        posix.close(fd)
+    return False

@@ -1,0 +1,279 @@
+"""Containers on record: ROOT/ID/state.json, written atomically, under a lock, with a format version.
+
+A container's directory is made under another name and renamed to its id, so that of many creates of one id one wins, and
+what is found under an id always has a state. The lock is flock(2) on the directory: who dies loses it.
+
+    ROOT/ID/state.json    the record, see `Record`
+    ROOT/ID/config.json   the configuration that the container was created with
+    ROOT/ID/start.sock    where init waits for `start`; its being there means that the container was not started
+    ROOT/~ID~PID          a directory that is being made
+"""
+
+from __future__ import annotations
+
+import posix
+from errno import EEXIST, ENOENT, ENOTDIR, ENOTEMPTY, EWOULDBLOCK
+from fcntl import LOCK_EX, LOCK_NB, flock
+
+from oci_runtime.errors import PyociError, StateError
+from oci_runtime.state.codec import dumps, loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypedDict
+
+    from oci_runtime.spec.types import NamespaceType
+
+    class Record(TypedDict):
+        """state.json. `start_time` is that of linux/processes.py; `created` is RFC 3339; `owner` a uid;
+        `cgroups` what their manager recorded; `hooks` the kinds that the configuration has; `status` "creating",
+        "created" or "running", which tells how far the container's commands got, not whether it lives."""
+
+        version: int
+        ociVersion: str
+        id: str
+        bundle: str
+        rootfs: str
+        annotations: dict[str, str]
+        status: str
+        pid: int
+        start_time: int
+        created: str
+        owner: int
+        namespaces: list[NamespaceType]
+        cgroups: dict[str, Any] | None
+        hooks: list[str]
+        rootless: bool
+
+
+VERSION = 1
+START_SOCKET = "start.sock"
+_DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC
+
+
+class Container:
+    """A container on record; `directory` is a descriptor of its directory."""
+
+    __slots__ = ("directory", "id", "record", "root")
+
+    def __init__(self, root: str, container_id: str, directory: int, record: Record) -> None:
+        self.root = root
+        self.id = container_id
+        self.directory = directory
+        self.record = record
+
+    @property
+    def path(self) -> str:
+        """Of the container's directory."""
+        return f"{self.root}/{self.id}"
+
+    def save(self) -> None:
+        """Writes the record: a reader sees the old one or the new one."""
+        _write_atomically(self.directory, "state.json", dumps(self.record).encode())
+
+    def write(self, name: str, data: bytes) -> None:
+        """A further file of the container."""
+        _write_atomically(self.directory, name, data)
+
+    def read(self, name: str) -> bytes:
+        """The whole of a file of the container."""
+        return _read(self.directory, name)
+
+    def lock(self) -> None:
+        """Waits for the other commands that change the container. StateError when one of them removed it."""
+        flock(self.directory, LOCK_EX)
+        self._reload()
+
+    def try_lock(self) -> bool:
+        """lock() without waiting: whether nobody else has it."""
+        try:
+            flock(self.directory, LOCK_EX | LOCK_NB)
+        except OSError as error:
+            if error.errno != EWOULDBLOCK:
+                raise
+            return False
+        self._reload()
+        return True
+
+    def lock_within(self, seconds: float) -> bool:
+        """lock(), but no longer than that."""
+        from time import monotonic, sleep
+
+        end = monotonic() + seconds
+        pause = 0.001
+        while not self.try_lock():
+            if monotonic() > end:
+                return False
+            sleep(pause)
+            pause = min(pause * 2, 0.1)
+        return True
+
+    def _reload(self) -> None:
+        try:
+            self.record = _parse(_read(self.directory, "state.json"), self.path)
+        except FileNotFoundError:
+            raise does_not_exist(self.id) from None
+
+    def remove(self) -> None:
+        """Takes the container off the record. state.json goes last, so that an interrupted removal can go on."""
+        names = [name for name in posix.listdir(self.directory) if name != "state.json"]
+        for name in [*names, "state.json"]:
+            try:
+                posix.unlink(name, dir_fd=self.directory)
+            except FileNotFoundError:
+                pass
+        try:
+            posix.rmdir(self.path)
+        except FileNotFoundError:
+            pass
+
+    def close(self) -> None:
+        """Gives up the lock."""
+        posix.close(self.directory)
+
+
+def does_not_exist(container_id: str) -> StateError:
+    """The words are those that engines look for."""
+    return StateError(f"container {container_id!r}: container does not exist")
+
+
+def create(root: str, record: Record, config: bytes) -> Container:
+    """Records a new container and locks it. StateError when its id is taken."""
+    container_id = record["id"]
+    _make_directories(root)
+    if _exists(f"{root}/{container_id}/state.json"):
+        raise _taken(container_id)
+    unnamed = f"{root}/~{container_id}~{posix.getpid()}"
+    posix.mkdir(unnamed, 0o700)
+    container = None
+    try:
+        container = Container(root, container_id, posix.open(unnamed, _DIRECTORY), record)
+        flock(container.directory, LOCK_EX)
+        container.write("config.json", config)
+        container.save()
+        posix.rename(unnamed, container.path)
+    except BaseException as error:
+        if container:
+            _remove_unnamed(unnamed)
+            container.close()
+        if isinstance(error, OSError) and error.errno in (EEXIST, ENOTEMPTY):
+            raise _taken(container_id) from None
+        raise
+    return container
+
+
+def _taken(container_id: str) -> StateError:
+    return StateError(f"container {container_id!r}: container with given ID already exists")
+
+
+def load(root: str, container_id: str) -> Container:
+    """The container of that id, not locked. StateError when there is none."""
+    try:
+        directory = posix.open(f"{root}/{container_id}", _DIRECTORY)
+    except OSError as error:
+        if error.errno in (ENOENT, ENOTDIR):
+            raise does_not_exist(container_id) from None
+        raise PyociError(f"cannot open {root}/{container_id}: {error.strerror}") from error
+    try:
+        record = _parse(_read(directory, "state.json"), f"{root}/{container_id}")
+    except FileNotFoundError:
+        posix.close(directory)
+        raise does_not_exist(container_id) from None
+    except BaseException:
+        posix.close(directory)
+        raise
+    return Container(root, container_id, directory, record)
+
+
+def list_ids(root: str) -> list[str]:
+    """All ids on record, sorted."""
+    try:
+        names = posix.listdir(root)
+    except FileNotFoundError:
+        return []
+    return sorted(name for name in names if name[0] != "~" and _exists(f"{root}/{name}/state.json"))
+
+
+def remove_unfinished(root: str, container_id: str) -> None:
+    """Removes what a create that was killed has left under the id before it got it."""
+    try:
+        names = posix.listdir(root)
+    except FileNotFoundError:
+        return
+    for name in names:
+        if name.startswith(f"~{container_id}~"):
+            try:
+                directory = posix.open(f"{root}/{name}", _DIRECTORY)
+                flock(directory, LOCK_EX | LOCK_NB)
+            except OSError:
+                continue  # gone, or at work
+            _remove_unnamed(f"{root}/{name}")
+            posix.close(directory)
+    path = f"{root}/{container_id}"
+    if _exists(path) and not _exists(f"{path}/state.json"):
+        _remove_unnamed(path)
+
+
+def _remove_unnamed(path: str) -> None:
+    for name in posix.listdir(path):
+        posix.unlink(f"{path}/{name}")
+    posix.rmdir(path)
+
+
+def _exists(path: str) -> bool:
+    try:
+        posix.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+def _make_directories(path: str) -> None:
+    try:
+        posix.mkdir(path, 0o700)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        _make_directories(path.rpartition("/")[0])
+        _make_directories(path)
+    except OSError as error:
+        raise PyociError(f"cannot make the state directory {path}: {error.strerror}") from error
+
+
+def _write_atomically(directory: int, name: str, data: bytes) -> None:
+    unnamed = f"{name}~"
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC | posix.O_NOFOLLOW
+    fd = posix.open(unnamed, flags, 0o600, dir_fd=directory)
+    try:
+        done = 0
+        while done < len(data):
+            done += posix.write(fd, data[done:])
+    finally:
+        posix.close(fd)
+    posix.rename(unnamed, name, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def _read(directory: int, name: str) -> bytes:
+    fd = posix.open(name, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW, dir_fd=directory)
+    try:
+        size = posix.fstat(fd).st_size
+        data = posix.read(fd, size + 1)
+        while len(data) < size:
+            more = posix.read(fd, size - len(data))
+            if not more:
+                break
+            data += more
+        return data
+    finally:
+        posix.close(fd)
+
+
+def _parse(data: bytes, path: str) -> Record:
+    try:
+        record: Record = loads(data.decode())
+        version = record["version"]
+    except (ValueError, StopIteration, KeyError, TypeError):
+        raise PyociError(f"{path}/state.json is damaged; `pyoci delete --force` removes the container") from None
+    if version != VERSION:
+        raise PyociError(f"{path}/state.json has format version {version}; this pyoci knows {VERSION}")
+    return record

@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+"""Write the command `pyoci`, and beside it the bundle of oci_runtime's compiled modules (bundle_importer.py).
+
+    python scripts/make_launcher.py --package DIR --dependencies DIR [--checked] [--bundle DIR] [--root DIR] OUTPUT
+
+--package       folder that holds oci_runtime
+--dependencies  folder that holds cffi's _cffi_backend, jsonschema and pyroute2
+--checked       a module whose source has changed since is imported from its source (for a checkout)
+--bundle        folder of the bundle, default that of OUTPUT
+--root          prefix to leave out of every path that is written (DESTDIR)
+
+The launcher starts the real interpreter, not a venv's, with -I and -S: no site module, no PYTHON* variable, no current
+directory on sys.path.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import importlib.machinery
+import marshal
+import os
+import sys
+from pathlib import Path
+
+PACKAGE = "oci_runtime"
+IMPORTER = Path(__file__).with_name("bundle_importer.py")
+LAUNCHER = """\
+#!{interpreter} -IS
+from marshal import loads
+from posix import open, read
+FD = open({bundle!r}, 0)
+INDEX, code = loads(read(FD, {head}))
+exec(code)
+"""
+
+
+class Module:
+    """One module of the package: its source, its code and what it imports of the package at its top level."""
+
+    __slots__ = ("code", "imports", "name", "path", "status")
+
+    def __init__(self, name: str, path: Path, shown: str, known: set[str]) -> None:
+        self.name = name
+        self.path = path
+        self.status = path.stat()
+        source = path.read_bytes()
+        self.code = marshal.dumps(compile(source, shown, "exec", dont_inherit=True))
+        self.imports = list(top_level_imports(ast.parse(source, shown), name, known))
+
+
+def top_level_imports(tree: ast.Module, importer: str, known: set[str]) -> dict[str, None]:
+    """The modules of the package that `tree` surely imports, parents before children, in order."""
+    found: dict[str, None] = {}
+
+    def add(name: str) -> None:
+        parts = name.split(".")
+        for end in range(1, len(parts) + 1):
+            prefix = ".".join(parts[:end])
+            if prefix in known and prefix != importer:
+                found[prefix] = None
+
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                add(alias.name)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            add(node.module)
+            for alias in node.names:
+                if f"{node.module}.{alias.name}" in known:
+                    add(f"{node.module}.{alias.name}")
+    return found
+
+
+def order(name: str, modules: dict[str, Module]) -> list[str]:
+    """All that `name` imports directly or not, each after what it imports itself; modules of import cycles left out."""
+    reached: dict[str, set[str]] = {}
+
+    def reach(start: str) -> set[str]:
+        if start not in reached:
+            seen: set[str] = set()
+            stack = list(modules[start].imports)
+            while stack:
+                found = stack.pop()
+                if found not in seen:
+                    seen.add(found)
+                    stack += modules[found].imports
+            reached[start] = seen
+        return reached[start]
+
+    result: list[str] = []
+
+    def visit(current: str) -> None:
+        for found in modules[current].imports:
+            if found not in result and found != name and found not in reach(found):
+                visit(found)
+                result.append(found)
+
+    visit(name)
+    return [found for found in result if name not in reach(found)]
+
+
+def find_modules(package: Path, shown: str) -> dict[str, Module]:
+    """Every module of the package by name; `shown` is the folder written into their tracebacks."""
+    paths = {}
+    for path in sorted((package / PACKAGE).rglob("*.py")):
+        relative = path.relative_to(package).with_suffix("")
+        name = ".".join(relative.parts).removesuffix(".__init__")
+        paths[name] = path
+    known = set(paths)
+    return {
+        name: Module(name, path, f"{shown}/{path.relative_to(package)}", known)
+        for name, path in paths.items()
+        if not name.endswith("__main__")
+    }
+
+
+def find_extensions(package: Path, dependencies: Path) -> dict[str, Path]:
+    """The paths of the extension modules; raises FileNotFoundError if one was not built for this interpreter."""
+    wanted = {
+        "_cffi_backend": dependencies / "_cffi_backend",
+        f"{PACKAGE}._shim": package / PACKAGE / "_shim",
+        f"{PACKAGE}._libseccomp": package / PACKAGE / "_libseccomp",
+    }
+    found = {}
+    for name, stem in wanted.items():
+        for suffix in importlib.machinery.EXTENSION_SUFFIXES:
+            path = stem.with_name(stem.name + suffix)
+            if path.exists():
+                found[name] = path
+                break
+        else:
+            raise FileNotFoundError(f"{stem}*.so for {sys.implementation.cache_tag}: run `make build`")
+    return found
+
+
+def replace(path: Path, data: bytes, mode: int) -> None:
+    """Writes a file so that nobody ever sees half of it."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fresh.write_bytes(data)
+        fresh.chmod(mode)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def write(output: Path, package: Path, dependencies: Path, bundle_dir: Path, root: str, checked: bool) -> None:
+    """Writes the bundle and the launcher `output`; the paths in them lack the prefix `root`."""
+
+    def shown(path: Path) -> str:
+        return str(path).removeprefix(root)
+
+    modules = find_modules(package, shown(package))
+    entries = {}
+    body = b""
+    for name, module in modules.items():
+        needed = tuple(order(name, modules))
+        path = shown(module.path)
+        status = module.status
+        is_package = module.path.name == "__init__.py"
+        entries[name] = (path, len(body), len(module.code), is_package, needed, status.st_mtime_ns, status.st_size)
+        body += module.code
+    extensions = {name: shown(path) for name, path in find_extensions(package, dependencies).items()}
+    paths = tuple(dict.fromkeys((shown(package), shown(dependencies))))
+    importer = compile(IMPORTER.read_bytes(), IMPORTER.name, "exec", dont_inherit=True)
+    digest = hashlib.sha256(body + repr((entries, extensions, paths)).encode() + marshal.dumps(importer)).hexdigest()
+    bundle = bundle_dir / f"{output.name}-{digest[:16]}.bundle"
+    # Offsets count from the start of the file, behind the head, whose length depends on them: room for the longest.
+    index = (shown(bundle), checked, entries, extensions, paths)
+    room = len(marshal.dumps((index, importer))) + 4 * len(entries)
+    for name, entry in entries.items():
+        entries[name] = (entry[0], entry[1] + room, *entry[2:])
+    head = marshal.dumps((index, importer))
+    if len(head) > room:
+        raise AssertionError("the head outgrew its room")
+    replace(bundle, head.ljust(room, b"\0") + body, 0o644)
+    interpreter = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+    text = LAUNCHER.format(interpreter=interpreter, bundle=shown(bundle), head=len(head))
+    replace(output, text.encode(), 0o755)
+    # A command that began a moment ago may still read the bundle before this one.
+    old = sorted(bundle_dir.glob(f"{output.name}-*.bundle"), key=lambda path: path.stat().st_mtime_ns)
+    for outdated in old[:-2]:
+        outdated.unlink()
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(description="Write the command pyoci.")
+    parser.add_argument("--package", type=Path, required=True)
+    parser.add_argument("--dependencies", type=Path, required=True)
+    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--root", default="")
+    parser.add_argument("--checked", action="store_true")
+    parser.add_argument("output", type=Path)
+    options = parser.parse_args(argv)
+    output = options.output.absolute()
+    bundle_dir = (options.bundle or output.parent).absolute()
+    bundle_dir.mkdir(parents=True, exist_ok=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    package, dependencies = options.package.absolute(), options.dependencies.absolute()
+    write(output, package, dependencies, bundle_dir, options.root.rstrip("/"), options.checked)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
