@@ -11,9 +11,12 @@ SITE = $$($(VPYTHON) -c 'import sysconfig; print(sysconfig.get_path("platlib"))'
 GENERATED = oci_runtime/init oci_runtime/spec/_checker.py oci_runtime/schemas oci_runtime/_shim.c oci_runtime/_libseccomp.c
 CHECKED = oci_runtime schemas native scripts bench tests setup.py
 C_SOURCES = $(shell find native tests bench -name '*.[ch]')
+# Where tests find their helpers, as pytest does: in their own folder unless it is a package.
+TEST_HELPERS = $(shell for folder in $$(find tests -mindepth 2 -type d -not -name __pycache__); do \
+	[ -e $$folder/__init__.py ] || printf '%s:' $$folder; done)
 SCRIPTS = scripts/install-deps .ci/run
 
-.PHONY: build run test lint format bench wheel install uninstall clean deps-%
+.PHONY: build run test lint lint-style lint-types lint-c lint-shell format bench wheel install uninstall clean distclean
 
 build: build/pyoci
 
@@ -39,11 +42,20 @@ run: deps-run build
 test: deps-test build
 	$(VPYTHON) -m pytest $(TESTS)
 
-lint: deps-lint build
+lint: lint-style lint-types lint-c lint-shell
+
+lint-style: $(VENV)/.stamp
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy $(CHECKED)
+
+lint-types: build
+	MYPYPATH="$(TEST_HELPERS)" $(VENV)/bin/mypy $(CHECKED)
+
+lint-c: deps-lint
 	clang-format --dry-run -Werror $(C_SOURCES)
+	gcc -std=gnu11 -fsyntax-only -Wall -Wextra -Werror -Inative native/*.c bench/*.c
+
+lint-shell: deps-lint
 	shellcheck $(SCRIPTS)
 
 format: deps-lint $(VENV)/.stamp

@@ -47,10 +47,11 @@ def _change_user(process: Process, request: ExecRequest) -> None:
 
 def _add_capabilities(process: Process, request: ExecRequest) -> None:
     """To the sets that runc adds them to. Not to the inheritable one (CVE-2022-29162); to the ambient set for a user who
-    is not root only if the process has it already, since that is what makes capabilities outlive his execve(2)."""
+    is not root only if the process has it already, since that is what makes them outlive his
+    execve(2)."""
     if not request.caps:
         return
     sets = {**process.get("capabilities", {})}
     for name in ("bounding", "effective", "permitted"):
-        sets[name] = [*sets.get(name, ()), *request.caps]  # type: ignore[misc, literal-required]
+        sets[name] = [*sets.get(name, ()), *request.caps]  # type: ignore[misc]
     process["capabilities"] = sets  # type: ignore[typeddict-item]

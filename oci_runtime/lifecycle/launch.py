@@ -134,9 +134,7 @@ class _Launch:
 
         driver = "systemd" if self.request.systemd_cgroup else "cgroupfs"
         try:
-            return new(
-                self.linux.get("cgroupsPath"), self.request.id, self.linux.get("resources"), driver=driver
-            )
+            return new(self.linux.get("cgroupsPath"), self.request.id, self.linux.get("resources"), driver=driver)
         except PyociError:
             if not self.rootless:
                 raise
@@ -147,7 +145,8 @@ class _Launch:
 
         now = time_ns()
         date = gmtime(now // 10**9)
-        created = "%04d-%02d-%02dT%02d:%02d:%02d" % date[:6] + f".{now % 10**9:09d}Z"
+        year, month, day, hour, minute, second = date[:6]
+        created = f"{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{now % 10**9:09}Z"
         kinds = [*self.namespaces.new, *(kind for kind, _, _ in self.namespaces.joined)]
         return {
             "version": store.VERSION,

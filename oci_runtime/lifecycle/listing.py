@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import posix
-
 from oci_runtime.errors import StateError
 from oci_runtime.lifecycle.state import describe
 from oci_runtime.state import store

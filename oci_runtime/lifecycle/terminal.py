@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import posix
+import termios
 from errno import EIO
 from fcntl import ioctl
 from select import POLLIN
-
-import termios
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,8 +104,14 @@ def _raw(attributes: list) -> list:  # type: ignore[type-arg]
     """cfmakeraw(3), but output is still processed, as runc leaves it."""
     iflag, oflag, cflag, lflag, *rest = attributes
     iflag &= ~(
-        termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP | termios.INLCR | termios.IGNCR
-        | termios.ICRNL | termios.IXON
+        termios.IGNBRK
+        | termios.BRKINT
+        | termios.PARMRK
+        | termios.ISTRIP
+        | termios.INLCR
+        | termios.IGNCR
+        | termios.ICRNL
+        | termios.IXON
     )
     lflag &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
     cflag = cflag & ~(termios.CSIZE | termios.PARENB) | termios.CS8

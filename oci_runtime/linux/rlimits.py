@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from oci_runtime._shim import lib
 from oci_runtime.errors import SystemCallError
+from oci_runtime.spec.validate_process import RLIMITS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oci_runtime.spec.types import Process
-
-# In the order of asm-generic/resource.h, which x86-64, arm64 and riscv64 follow
-RLIMITS = (
-    "RLIMIT_CPU RLIMIT_FSIZE RLIMIT_DATA RLIMIT_STACK RLIMIT_CORE RLIMIT_RSS RLIMIT_NPROC RLIMIT_NOFILE RLIMIT_MEMLOCK "
-    "RLIMIT_AS RLIMIT_LOCKS RLIMIT_SIGPENDING RLIMIT_MSGQUEUE RLIMIT_NICE RLIMIT_RTPRIO RLIMIT_RTTIME"
-).split()
 
 
 def set_rlimits(pid: int, process: Process) -> None:

@@ -1,4 +1,4 @@
-"""The birth of init: from a plan to a process that carries it out, and the talk with it (native/plan.h, report_kind)."""
+"""The birth of init: from a plan to a process that carries it out, and the talk with it (report_kind in plan.h)."""
 
 from __future__ import annotations
 

@@ -98,9 +98,9 @@ def _not_executed(operation: Operation, errno: int, detail: str) -> PyociError:
 
 
 def _hook_failed(operation: Operation, errno: int, text: str) -> PyociError:
-    kind = operation.s[3]
+    path, kind = str(operation.s[0]), str(operation.s[3])
     if errno == ETIMEDOUT:
         return PyociError(
-            f"{kind} hook {operation.s[0]}: still running after its timeout of {operation.n[2]} s ({operation.pointer})"
+            f"{kind} hook {path}: still running after its timeout of {operation.n[2]} s ({operation.pointer})"
         )
-    return PyociError(f"{kind} hook {operation.s[0]} failed: {text or strerror(errno)} ({operation.pointer})")
+    return PyociError(f"{kind} hook {path} failed: {text or strerror(errno)} ({operation.pointer})")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from oci_runtime._shim import lib
+from oci_runtime.paths import clean
 from oci_runtime.plan.mount_options import RDONLY, REC, MountOptions
 from oci_runtime.plan.mounts import plan_tree
 from oci_runtime.plan.operations import Tree
-from oci_runtime.plan.paths import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oci_runtime.linux.cgroups.mounts import ContainerMounts
     from oci_runtime.plan.context import Context
-    from oci_runtime.plan.operations import Plan
+    from oci_runtime.plan.operations import Number, Plan
     from oci_runtime.spec.types import Mount
 
 TMPFS_OPTIONS = ("mode=755",)
@@ -50,7 +50,7 @@ def _plan_v1(
         else:
             tree = Tree(hierarchy.source, True, pointer)
             plan.needs(tree)
-            numbers = (tree, *options.top, 0, 0, 0, 0, context.bind_propagation)
+            numbers: tuple[Number, ...] = (tree, *options.top, 0, 0, 0, 0, context.bind_propagation)
             plan.add(lib.OP_BIND, pointer, (None, None, path), numbers)
         for link in hierarchy.links:
             plan.add(lib.OP_SYMLINK, pointer, (hierarchy.name, f"{destination}/{link}"))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from oci_runtime._shim import lib
+from oci_runtime.paths import clean
 from oci_runtime.plan.devices import plan_devices
 from oci_runtime.plan.masked_paths import plan_masked_paths
 from oci_runtime.plan.mounts import bind_propagation, plan_mounts, plan_read_only_tmpfs
 from oci_runtime.plan.namespaces import plan_namespaces
 from oci_runtime.plan.operations import Plan
-from oci_runtime.plan.paths import clean
 from oci_runtime.plan.process import plan_preparation, plan_process
 from oci_runtime.plan.readonly_paths import plan_readonly_paths
 from oci_runtime.plan.root import plan_enter_root, plan_root, plan_root_attributes

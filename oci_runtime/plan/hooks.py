@@ -1,4 +1,4 @@
-"""hooks that run in the container's namespaces: createContainer and startContainer. The others are the runtime's own."""
+"""hooks in the container's namespaces: createContainer, startContainer. The others are in linux/hooks.py."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from oci_runtime._shim import lib
-from oci_runtime.plan.paths import clean
+from oci_runtime.paths import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from oci_runtime._shim import lib
+from oci_runtime.paths import clean, join
 from oci_runtime.plan.mount_options import PRIVATE, RDONLY, REC, SLAVE, MountOptions
 from oci_runtime.plan.operations import Tree
-from oci_runtime.plan.paths import clean, join
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +54,10 @@ def plan_read_only_tmpfs(plan: Plan, config: Config) -> None:
             options = MountOptions(mount["options"])
             if options.top[0] & RDONLY and not options.bind:
                 plan.add(
-                    lib.OP_MOUNT_ATTRIBUTES, f"/mounts/{i}/options", (None, None, clean(mount["destination"])), (0, RDONLY)
+                    lib.OP_MOUNT_ATTRIBUTES,
+                    f"/mounts/{i}/options",
+                    (None, None, clean(mount["destination"])),
+                    (0, RDONLY),
                 )
 
 

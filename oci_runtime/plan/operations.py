@@ -14,10 +14,10 @@ from oci_runtime.errors import Problem, SpecError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Union
+    from typing import TypeAlias
 
-    Text = Union[str, bytes, "Blob", "tuple[str, ...]", None]
-    Number = Union[int, "Descriptor"]
+    Text: TypeAlias = "str | bytes | Blob | tuple[str, ...] | None"
+    Number: TypeAlias = "int | Descriptor"
 
 
 class Descriptor:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from oci_runtime._shim import lib
+from oci_runtime.paths import join
 from oci_runtime.plan.mount_options import PROPAGATION, RDONLY, REC, SLAVE
 from oci_runtime.plan.operations import Directory, Tree
-from oci_runtime.plan.paths import join
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ def plan_root(plan: Plan, config: Config, context: Context) -> None:
     plan.needs(tree)
     plan.add(lib.OP_HOST_PROPAGATION, "/linux/rootfsPropagation", (), (SLAVE | REC,))
     plan.add(
-        lib.OP_ROOTFS, "/root/path", (), (tree, context.bind_propagation & ~REC, int(bool(context.bind_propagation & REC)))
+        lib.OP_ROOTFS,
+        "/root/path",
+        (),
+        (tree, context.bind_propagation & ~REC, int(bool(context.bind_propagation & REC))),
     )
 
 

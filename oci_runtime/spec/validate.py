@@ -10,6 +10,7 @@ kept where the descriptors are.
 from __future__ import annotations
 
 from oci_runtime.errors import Problem
+from oci_runtime.paths import clean
 from oci_runtime.spec.validate_process import validate_process
 
 TYPE_CHECKING = False
@@ -116,17 +117,6 @@ def _host_names(config: Config, namespaces: dict[str, str], problems: list[Probl
             problems.append(Problem("/" + key, 'needs a "uts" namespace in /linux/namespaces'))
         if len(name.encode("utf-8", "surrogatepass")) > 64:
             problems.append(Problem("/" + key, "must have at most 64 bytes"))
-
-
-def clean(path: str) -> str:
-    """`path` as an absolute path without ".", ".." and double slashes, by its letters alone."""
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            del parts[-1:]
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/" + "/".join(parts)
 
 
 def _mount(mount: Mount, at: str, namespaces: dict[str, str], problems: list[Problem]) -> None:

@@ -15,7 +15,7 @@ _INIT = "/memfd:pyoci-init"
 
 
 def status(container: Container) -> str:
-    """"creating", "created", "running", "paused" or "stopped"."""
+    """ "creating", "created", "running", "paused" or "stopped"."""
     record = container.record
     if not is_alive(record["pid"], record["start_time"]):
         if record["status"] == "creating" and not record["pid"] and _is_locked(container):

@@ -1,7 +1,7 @@
 """Containers on record: ROOT/ID/state.json, written atomically, under a lock, with a format version.
 
-A container's directory is made under another name and renamed to its id, so that of many creates of one id one wins, and
-what is found under an id always has a state. The lock is flock(2) on the directory: who dies loses it.
+A container's directory is made under another name and renamed to its id, so that of many creates of one id one wins,
+and what is found under an id always has a state. The lock is flock(2) on the directory: who dies loses it.
 
     ROOT/ID/state.json    the record, see `Record`
     ROOT/ID/config.json   the configuration that the container was created with

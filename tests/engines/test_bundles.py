@@ -89,6 +89,11 @@ def test_what_podman_asks_of_the_runtime(podman: Podman, workdir: Path) -> None:
     assert len(capture.saved(workdir, "process")) == 1
 
 
+def _name(workdir: Path) -> str:
+    """A container's name of its own for each test, so that one that hangs does not stand in the way of the next."""
+    return f"c-{workdir.name.encode().hex()}"
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -99,7 +104,9 @@ def test_what_podman_asks_of_the_runtime(podman: Podman, workdir: Path) -> None:
 )
 def test_a_bundle_of_containerd_s(containerd: Containerd, workdir: Path, options: list[str]) -> None:
     recorder = capture.make_recorder(workdir, containerd.runtime, by_hand=containerd.runtime)
-    argv = containerd.argv("run", "--rm", *options, CONTAINERD_IMAGE, workdir.name, "sh", "-c", "echo hello; id -u; exit 12")
+    argv = containerd.argv(
+        "run", "--rm", *options, CONTAINERD_IMAGE, _name(workdir), "sh", "-c", "echo hello; id -u; exit 12"
+    )
     argv = _behind(argv, "--runc-binary", recorder)
     done = support.run(argv, containerd.env, containerd.cwd, check=False)
     assert (done.returncode, done.stdout) == (12, "hello\n0\n"), done.stderr
@@ -110,7 +117,7 @@ def test_a_bundle_of_containerd_s(containerd: Containerd, workdir: Path, options
 
 def test_a_bundle_of_containerd_s_with_a_terminal(containerd: Containerd, workdir: Path) -> None:
     recorder = capture.make_recorder(workdir, containerd.runtime, by_hand=containerd.runtime)
-    argv = containerd.argv("run", "--rm", "-t", CONTAINERD_IMAGE, workdir.name, "sh", "-c", "tty; exit 12")
+    argv = containerd.argv("run", "--rm", "-t", CONTAINERD_IMAGE, _name(workdir), "sh", "-c", "tty; exit 12")
     argv = _behind(argv, "--runc-binary", recorder)
     terminal = support.Terminal(argv, containerd.env)
     assert terminal.wait() == 12, terminal.output

@@ -109,16 +109,17 @@ def test_run_on_a_terminal(podman: Podman) -> None:
 
 
 def test_the_window_has_the_size_of_the_client_s_and_follows_it(podman: Podman) -> None:
-    script = "echo ready; read x; stty size; trap 'echo changed $(stty size)' WINCH; echo armed; read y; exit 0"
+    report = "trap 'echo changed $(stty size)' WINCH; echo armed; while :; do sleep 0.05; done"
+    script = f"echo ready; read x; echo first $(stty size); {report}"
     terminal = podman.terminal("run", "--rm", "-it", IMAGE, "sh", "-c", script, rows=33, columns=101)
     terminal.expect("ready")
     terminal.write("\n")
-    terminal.expect("33 101")
+    terminal.expect("first 33 101")
     terminal.expect("armed")
     terminal.resize(40, 120)
     terminal.expect("changed 40 120")
-    terminal.write("\n")
-    assert terminal.wait() == 0
+    terminal.write("\x03")
+    assert terminal.wait() == 130
 
 
 def test_control_c_reaches_the_foreground_process(podman: Podman) -> None:

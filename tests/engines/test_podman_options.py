@@ -333,7 +333,8 @@ def test_bridge_network(podman: Podman) -> None:
     if not Path("/usr/lib/cni/bridge").exists():
         pytest.skip("the CNI plugins are not installed")
     argv = podman.argv("run", "--rm", "--network", "podman", IMAGE, "ip", "-4", "-o", "addr", "show", "eth0")
-    script = 'mount -t tmpfs none /var/lib/cni 2>/dev/null; ip link set lo up; exec "$@"'
+    # A network and mount namespace of its own: CNI makes a bridge and keeps files in /run and /var/lib.
+    script = 'mount -t tmpfs none /var/lib && mount -t tmpfs none /run && ip link set lo up && exec "$@"'
     done = support.run(["unshare", "-nm", "sh", "-c", script, "sh", *argv], podman.env, podman.cwd)
     assert "inet 10.88." in done.stdout
 

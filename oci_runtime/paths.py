@@ -1,4 +1,4 @@
-"""Lexical paths. Resolving one in the container's root is init's business."""
+"""Paths by their letters alone. Resolving one in the container's root is init's business."""
 
 from __future__ import annotations
 

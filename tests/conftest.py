@@ -1,0 +1,40 @@
+"""What every suite may use: the program under test, a state root and a bundle that are cleaned up."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.bundles import Bundle, make_bundle
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def pyoci() -> Path:
+    """The launcher that `make build` writes."""
+    launcher = ROOT / "build" / "pyoci"
+    if not launcher.exists():
+        pytest.fail("build/pyoci is missing: run `make build`")
+    return launcher
+
+
+@pytest.fixture
+def state_root(pyoci: Path) -> Iterator[Path]:
+    """A state root of its own on a tmpfs; the containers that a test leaves in it are removed by force."""
+    with tempfile.TemporaryDirectory(prefix="pyoci-test-", dir="/run") as folder:
+        root = Path(folder)
+        yield root
+        for state in sorted(root.glob("*/state.json")):
+            command = [pyoci, "--root", root, "delete", "--force", state.parent.name]
+            subprocess.run(command, stdin=subprocess.DEVNULL, check=True, timeout=60)
+
+
+@pytest.fixture
+def minimal_bundle(tmp_path: Path) -> Bundle:
+    """A bundle of busybox under tests/bundles/minimal.json; `configure` gives it its command."""
+    return make_bundle("minimal", tmp_path / "bundle", "")
