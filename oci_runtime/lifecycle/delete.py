@@ -68,6 +68,10 @@ def kill_and_destroy(container: Container, warn: Callable[[str], None]) -> None:
         if manager.exists():
             manager.kill_all()
         manager.delete()
+    if container.record["resctrl"]:
+        from oci_runtime.linux.resctrl import remove_groups
+
+        remove_groups(container.record["resctrl"])
     hooks = _poststop_hooks(container)
     container.remove()
     container.close()

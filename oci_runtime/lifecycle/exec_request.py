@@ -46,12 +46,14 @@ def _change_user(process: Process, request: ExecRequest) -> None:
 
 
 def _add_capabilities(process: Process, request: ExecRequest) -> None:
-    """To the sets that runc adds them to. Not to the inheritable one (CVE-2022-29162); to the ambient set for a user who
-    is not root only if the process has it already, since that is what makes them outlive his
-    execve(2)."""
+    """--cap: to the sets that runc adds it to, not the inheritable one (CVE-2022-29162). An ambient one must be
+    inheritable, so it is made ambient only where config.json names inheritable ones."""
     if not request.caps:
         return
     sets = {**process.get("capabilities", {})}
-    for name in ("bounding", "effective", "permitted"):
+    names = ["bounding", "effective", "permitted"]
+    if sets.get("inheritable"):
+        names.append("ambient")
+    for name in names:
         sets[name] = [*sets.get(name, ()), *request.caps]  # type: ignore[misc]
     process["capabilities"] = sets  # type: ignore[typeddict-item]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from oci_runtime.lifecycle.requests import CreateRequest
     from oci_runtime.linux.cgroups.manager import Manager
+    from oci_runtime.linux.resctrl import Groups
     from oci_runtime.plan.operations import Plan
     from oci_runtime.spec.types import Config
     from oci_runtime.state.store import Container, Record
@@ -104,7 +105,18 @@ def check_console(config: Config, request: CreateRequest, *, detached: bool) -> 
 class _Launch:
     """The steps of launch(), each registering its undo."""
 
-    __slots__ = ("cgroups", "config", "container", "linux", "namespaces", "request", "rootless", "undo", "warn")
+    __slots__ = (
+        "cgroups",
+        "config",
+        "container",
+        "linux",
+        "namespaces",
+        "request",
+        "resctrl",
+        "rootless",
+        "undo",
+        "warn",
+    )
 
     def __init__(self, request: CreateRequest, config: Config, undo: Undo, warn: Callable[[str], None]) -> None:
         self.request = request
@@ -115,6 +127,7 @@ class _Launch:
         self.namespaces = Namespaces(self.linux)
         self.rootless = posix.geteuid() != 0 if request.rootless is None else request.rootless
         self.cgroups = self._cgroup_manager()
+        self.resctrl = self._resctrl_groups()
 
     def run(self, text: bytes, *, wait_for_start: bool) -> Launched:
         self.container = store.create(self.request.root, self._record(), text)
@@ -140,6 +153,13 @@ class _Launch:
                 raise
             return None
 
+    def _resctrl_groups(self) -> Groups | None:
+        if "intelRdt" not in self.linux:
+            return None
+        from oci_runtime.linux.resctrl import find_mount, plan_groups
+
+        return plan_groups(self.linux["intelRdt"], self.request.id, find_mount())
+
     def _record(self) -> Record:
         from time import gmtime, time_ns
 
@@ -162,6 +182,7 @@ class _Launch:
             "owner": posix.geteuid(),
             "namespaces": kinds,
             "cgroups": self.cgroups.to_state() if self.cgroups else None,
+            "resctrl": self.resctrl,
             "hooks": [kind for kind, hooks in self.config.get("hooks", {}).items() if hooks],
             "rootless": self.rootless,
         }
@@ -173,7 +194,8 @@ class _Launch:
         try:
             self.cgroups.create(self._cgroup_owner())
             if self.linux.get("resources") or not self.rootless:
-                self.cgroups.apply(self.linux.get("resources"))
+                # device rules of root come later: mounting may need a device that the process must not use
+                self.cgroups.apply(self.linux.get("resources"), devices=self.rootless)
         except PyociError:
             if not self.rootless or "cgroupsPath" in self.linux:
                 raise
@@ -183,12 +205,16 @@ class _Launch:
             self.container.save()
 
     def _cgroup_owner(self) -> int | None:
-        """The host uid of root in the container, to whom a private writable cgroup is delegated."""
-        if "user" not in self.namespaces.new:
+        """The host uid of process.user.uid, to whom the cgroup is delegated if the process gets to see it alone and
+        may write to it (config-linux.md, Cgroup ownership); else None."""
+        if "cgroup" not in self.namespaces.new or not any(map(_is_writable_cgroup, self.config.get("mounts", ()))):
             return None
+        uid = self.config["process"].get("user", {}).get("uid", 0)
+        if not self.namespaces.has("user"):
+            return uid
         for mapping in self.linux.get("uidMappings", ()):
-            if mapping["containerID"] == 0:
-                return mapping["hostID"]
+            if 0 <= uid - mapping["containerID"] < mapping["size"]:
+                return mapping["hostID"] + uid - mapping["containerID"]
         return None
 
     def _plan(self, wait_for_start: bool) -> Plan:
@@ -256,6 +282,8 @@ class _Launch:
 
             uids, gids = self.linux.get("uidMappings", []), self.linux.get("gidMappings", [])
             map_ids(child.pid, uids, gids, privileged=not self.rootless)
+        if self.resctrl:
+            self._join_resctrl_groups(self.resctrl, child.pid)
         oom_score_adj = self.config["process"].get("oomScoreAdj")
         if oom_score_adj is not None:
             set_oom_score_adj(child.pid, oom_score_adj)
@@ -264,6 +292,12 @@ class _Launch:
 
             move_net_devices(child.pid, self.linux["netDevices"])
         child.go()
+
+    def _join_resctrl_groups(self, groups: Groups, pid: int) -> None:
+        from oci_runtime.linux.resctrl import make_groups, remove_groups
+
+        self.undo.add(lambda: remove_groups(groups))
+        make_groups(self.linux["intelRdt"], groups, pid)
 
     def _converse(self, launched: Launched, wait_for_start: bool) -> None:
         child = launched.child
@@ -280,6 +314,12 @@ class _Launch:
             else:
                 break
         self._finish(child, wait_for_start)
+
+    def _apply_device_rules(self) -> None:
+        """When the mounts are done, and before any hook, as runc has it."""
+        if self.cgroups and not self.rootless and not self.devices_restricted:
+            self.cgroups.apply_devices(self.linux.get("resources"))
+        self.devices_restricted = True
 
     def _run_create_hooks(self, child: spawn.Child) -> None:
         from oci_runtime.linux.hooks import run_hooks

@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypedDict
 
+    from oci_runtime.linux.resctrl import Groups
     from oci_runtime.spec.types import NamespaceType
 
     class Record(TypedDict):
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         owner: int
         namespaces: list[NamespaceType]
         cgroups: dict[str, Any] | None
+        resctrl: Groups | None
         hooks: list[str]
         rootless: bool
 

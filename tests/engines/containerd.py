@@ -72,8 +72,11 @@ class Containerd:
 
     def argv(self, *words: str) -> list[str]:
         """The command line of a ctr command; ``run`` gets the runtime under test and its private state root."""
+        fifos = ("--fifo-dir", str(self.directory / "fifo"))
+        if words[:2] in (("tasks", "exec"), ("tasks", "start")):
+            words = (*words[:2], *fifos, *words[2:])
         if words[0] == "run":
-            words = ("run", "--runc-binary", self.runtime, "--runc-root", str(self.state_root), *words[1:])
+            words = ("run", *fifos, "--runc-binary", self.runtime, "--runc-root", str(self.state_root), *words[1:])
         return ["ctr", *words]
 
     def __call__(self, *words: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,61 @@
+"""Fixtures for tests with real containers. The classes, and what they offer, are in containers.py.
+
+    def test_hostname(bundle: Bundle, pyoci: Pyoci) -> None:
+        bundle.config["hostname"] = "box"
+        assert pyoci.run(bundle.args("hostname")).out == "box\\n"
+
+directory    a new directory with a short path (sockets fit below it), passable for users of a user namespace
+bundle       a Bundle in it: config.json as the dict bundle.config, a root filesystem with busybox; made anew each test
+new_bundle   makes further bundles
+pyoci        a Pyoci, the runtime with a state root in `directory`. pyoci.run(bundle) runs to the end and gives the exit
+             code and output; pyoci.create(bundle) and pyoci.run_detached(bundle) give a Container with start(), exec(),
+             kill(), wait(), expect(text), state, status, pid, output; pyoci("list", …) is any command
+
+After each test all containers are deleted by force, and the test fails if a process, cgroup or mount is left.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from containers import Bundle, Pyoci
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A new directory."""
+    path = Path(tempfile.mkdtemp(prefix="pyoci-"))
+    path.chmod(0o755)
+    yield path
+    inside = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {path}/" in line]
+    assert not inside, f"not removed, since there are mounts in it: {inside}"
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def new_bundle(directory: Path) -> Callable[[str], Bundle]:
+    """Makes a bundle by the name given."""
+    return lambda name: Bundle(directory / name)
+
+
+@pytest.fixture
+def bundle(directory: Path) -> Bundle:
+    """A bundle."""
+    return Bundle(directory / "bundle")
+
+
+@pytest.fixture
+def pyoci(directory: Path) -> Iterator[Pyoci]:
+    """The runtime; it is an error if something is left when its containers have been deleted."""
+    if os.geteuid() != 0:
+        pytest.skip("these containers are run as root")
+    runtime = Pyoci(directory)
+    assert os.access(runtime.executable, os.X_OK), f"no runtime at {runtime.executable}: build it, or name one in PYOCI"
+    yield runtime
+    left = runtime.close()
+    assert not left, "left behind: " + "\n".join(left)
