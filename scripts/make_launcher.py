@@ -15,6 +15,7 @@ directory on sys.path.
 
 from __future__ import annotations
 
+import __future__
 import argparse
 import ast
 import hashlib
@@ -23,6 +24,10 @@ import marshal
 import os
 import sys
 from pathlib import Path
+from types import CodeType
+from typing import TypeVar
+
+Documented = TypeVar("Documented", ast.Module, ast.ClassDef, ast.FunctionDef)
 
 PACKAGE = "oci_runtime"
 IMPORTER = Path(__file__).with_name("bundle_importer.py")
@@ -45,9 +50,49 @@ class Module:
         self.name = name
         self.path = path
         self.status = path.stat()
-        source = path.read_bytes()
-        self.code = marshal.dumps(compile(source, shown, "exec", dont_inherit=True))
-        self.imports = list(top_level_imports(ast.parse(source, shown), name, known))
+        tree = ast.parse(path.read_bytes(), shown)
+        self.imports = list(top_level_imports(tree, name, known))
+        self.code = marshal.dumps(compiled(tree, shown))
+
+
+class Strip(ast.NodeTransformer):
+    """Takes from a module what costs time at every start and nobody asks for: docstrings, the annotations of functions,
+    and `from __future__ import annotations`, which imports a file of the standard library."""
+
+    def visit_Module(self, node: ast.Module) -> ast.Module:
+        node.body = [
+            item for item in node.body if not (isinstance(item, ast.ImportFrom) and item.module == "__future__")
+        ]
+        return self.without_docstring(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
+        return self.without_docstring(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        node.returns = None
+        return self.without_docstring(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.annotation = None
+        return node
+
+    def without_docstring(self, node: Documented) -> Documented:
+        if ast.get_docstring(node, clean=False) is not None:
+            node.body[:1] = [] if len(node.body) > 1 else [ast.copy_location(ast.Pass(), node.body[0])]
+        self.generic_visit(node)
+        return node
+
+
+def compiled(tree: ast.Module, shown: str) -> CodeType:
+    """The code of a module whose tracebacks name the file `shown`. Its only __future__ is annotations; others would be
+    lost, which raises ValueError."""
+    for item in tree.body:
+        if isinstance(item, ast.ImportFrom) and item.module == "__future__" and item.names[0].name != "annotations":
+            raise ValueError(f"{shown}: from __future__ import {item.names[0].name}")
+    flags = __future__.annotations.compiler_flag
+    code = compile(Strip().visit(tree), shown, "exec", flags=flags, dont_inherit=True)
+    assert isinstance(code, CodeType)
+    return code
 
 
 def top_level_imports(tree: ast.Module, importer: str, known: set[str]) -> dict[str, None]:
@@ -164,7 +209,7 @@ def write(output: Path, package: Path, dependencies: Path, bundle_dir: Path, roo
         body += module.code
     extensions = {name: shown(path) for name, path in find_extensions(package, dependencies).items()}
     paths = tuple(dict.fromkeys((shown(package), shown(dependencies))))
-    importer = compile(IMPORTER.read_bytes(), IMPORTER.name, "exec", dont_inherit=True)
+    importer = compiled(ast.parse(IMPORTER.read_bytes()), IMPORTER.name)
     digest = hashlib.sha256(body + repr((entries, extensions, paths)).encode() + marshal.dumps(importer)).hexdigest()
     bundle = bundle_dir / f"{output.name}-{digest[:16]}.bundle"
     # Offsets count from the start of the file, behind the head, whose length depends on them: room for the longest.

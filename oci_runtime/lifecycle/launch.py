@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from oci_runtime.linux.cgroups.manager import Manager
     from oci_runtime.linux.resctrl import Groups
     from oci_runtime.plan.operations import Plan
-    from oci_runtime.spec.types import Config
+    from oci_runtime.spec.types import Config, Mount
     from oci_runtime.state.store import Container, Record
 
 
@@ -301,6 +301,7 @@ class _Launch:
 
     def _converse(self, launched: Launched, wait_for_start: bool) -> None:
         child = launched.child
+        mounted = False
         while True:
             report = spawn.receive(child.socket)
             if report is None:
@@ -309,17 +310,19 @@ class _Launch:
                 launched.master = report.descriptor
             elif report.kind != lib.REPORT_SYNC:
                 raise spawn.failure(report, launched.plan)
-            elif report.value == lib.SYNC_HOOKS:
-                self._run_create_hooks(child)
             else:
-                break
+                if not mounted:
+                    self._apply_device_rules()
+                    mounted = True
+                if report.value != lib.SYNC_HOOKS:
+                    break
+                self._run_create_hooks(child)
         self._finish(child, wait_for_start)
 
     def _apply_device_rules(self) -> None:
         """When the mounts are done, and before any hook, as runc has it."""
-        if self.cgroups and not self.rootless and not self.devices_restricted:
+        if self.cgroups and not self.rootless:
             self.cgroups.apply_devices(self.linux.get("resources"))
-        self.devices_restricted = True
 
     def _run_create_hooks(self, child: spawn.Child) -> None:
         from oci_runtime.linux.hooks import run_hooks
@@ -430,3 +433,11 @@ def _open_namespace(path: str, pointer: str) -> int:
         return posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError as error:
         raise PyociError(f"cannot open the namespace {path}: {error.strerror} ({pointer})") from error
+
+
+def _is_writable_cgroup(mount: Mount) -> bool:
+    return (
+        mount.get("source") == "cgroup"
+        and mount["destination"] == "/sys/fs/cgroup"
+        and "ro" not in mount.get("options", ())
+    )

@@ -6,13 +6,13 @@ and what is found under an id always has a state. The lock is flock(2) on the di
     ROOT/ID/state.json    the record, see `Record`
     ROOT/ID/config.json   the configuration that the container was created with
     ROOT/ID/start.sock    where init waits for `start`; its being there means that the container was not started
-    ROOT/~ID~PID          a directory that is being made
+    ROOT/~ID~PID          a directory that is being made; of a long id only the beginning
 """
 
 from __future__ import annotations
 
 import posix
-from errno import EEXIST, ENOENT, ENOTDIR, ENOTEMPTY, EWOULDBLOCK
+from errno import EEXIST, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EWOULDBLOCK
 from fcntl import LOCK_EX, LOCK_NB, flock
 
 from oci_runtime.errors import PyociError, StateError
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
     class Record(TypedDict):
         """state.json. `start_time` is that of linux/processes.py; `created` is RFC 3339; `owner` a uid;
-        `cgroups` what their manager recorded; `hooks` the kinds that the configuration has; `status` "creating",
-        "created" or "running", which tells how far the container's commands got, not whether it lives."""
+        `cgroups` what their manager recorded; `hooks` the kinds that the configuration has; `operations` how many
+        init's plan has; `status` "creating", "created" or "running", which tells how far the container's commands got,
+        not whether it lives."""
 
         version: int
         ociVersion: str
@@ -45,11 +46,29 @@ if TYPE_CHECKING:
         cgroups: dict[str, Any] | None
         resctrl: Groups | None
         hooks: list[str]
+        operations: int
         rootless: bool
 
 
 VERSION = 1
+_TYPES = {
+    "annotations": dict,
+    "bundle": str,
+    "created": str,
+    "hooks": list,
+    "id": str,
+    "namespaces": list,
+    "ociVersion": str,
+    "operations": int,
+    "owner": int,
+    "pid": int,
+    "rootfs": str,
+    "rootless": bool,
+    "start_time": int,
+    "status": str,
+}
 START_SOCKET = "start.sock"
+_ID_PART = 200
 _DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC
 
 
@@ -118,16 +137,15 @@ class Container:
 
     def remove(self) -> None:
         """Takes the container off the record. state.json goes last, so that an interrupted removal can go on."""
-        names = [name for name in posix.listdir(self.directory) if name != "state.json"]
-        for name in [*names, "state.json"]:
+        names = [name for name in posix.listdir(self.directory) if name not in ("config.json", "state.json")]
+        for name in [*names, "config.json", "state.json"]:
             try:
                 posix.unlink(name, dir_fd=self.directory)
             except FileNotFoundError:
                 pass
-        try:
-            posix.rmdir(self.path)
-        except FileNotFoundError:
-            pass
+            except IsADirectoryError:
+                _remove_directory(name, self.directory)
+        _rmdir(self.path)
 
     def close(self) -> None:
         """Gives up the lock."""
@@ -140,26 +158,42 @@ def does_not_exist(container_id: str) -> StateError:
 
 
 def create(root: str, record: Record, config: bytes) -> Container:
-    """Records a new container and locks it. StateError when its id is taken."""
+    """Records a new container and locks it. StateError when its id is taken, PyociError when `root` cannot be used."""
     container_id = record["id"]
-    _make_directories(root)
+    check_free(root, container_id)
+    try:
+        _make_directories(root)
+        return _create(root, record, config)
+    except OSError as error:
+        if error.errno in (EEXIST, ENOTEMPTY):
+            raise _taken(container_id) from None
+        raise PyociError(f"cannot keep the state of container {container_id!r} in {root}: {error.strerror}") from error
+
+
+def check_free(root: str, container_id: str) -> None:
+    """StateError when the id is taken."""
     if _exists(f"{root}/{container_id}/state.json"):
         raise _taken(container_id)
-    unnamed = f"{root}/~{container_id}~{posix.getpid()}"
-    posix.mkdir(unnamed, 0o700)
+
+
+def _create(root: str, record: Record, config: bytes) -> Container:
+    unnamed = f"{root}/~{record['id'][:_ID_PART]}~{posix.getpid()}"
+    try:
+        posix.mkdir(unnamed, 0o700)
+    except FileExistsError:  # of one who was killed, and whose pid we have now
+        remove_unfinished(root, record["id"])
+        posix.mkdir(unnamed, 0o700)
     container = None
     try:
-        container = Container(root, container_id, posix.open(unnamed, _DIRECTORY), record)
+        container = Container(root, record["id"], posix.open(unnamed, _DIRECTORY), record)
         flock(container.directory, LOCK_EX)
         container.write("config.json", config)
         container.save()
         posix.rename(unnamed, container.path)
-    except BaseException as error:
+    except BaseException:
+        _remove_unnamed(unnamed)
         if container:
-            _remove_unnamed(unnamed)
             container.close()
-        if isinstance(error, OSError) and error.errno in (EEXIST, ENOTEMPTY):
-            raise _taken(container_id) from None
         raise
     return container
 
@@ -173,7 +207,7 @@ def load(root: str, container_id: str) -> Container:
     try:
         directory = posix.open(f"{root}/{container_id}", _DIRECTORY)
     except OSError as error:
-        if error.errno in (ENOENT, ENOTDIR):
+        if error.errno in (ENOENT, ENOTDIR, ENAMETOOLONG):
             raise does_not_exist(container_id) from None
         raise PyociError(f"cannot open {root}/{container_id}: {error.strerror}") from error
     try:
@@ -188,38 +222,65 @@ def load(root: str, container_id: str) -> Container:
 
 
 def list_ids(root: str) -> list[str]:
-    """All ids on record, sorted."""
+    """All ids on record, sorted. PyociError when `root` cannot be read."""
+    return [name for name in _names(root) if name[0] != "~" and _exists(f"{root}/{name}/state.json")]
+
+
+def _names(root: str) -> list[str]:
     try:
-        names = posix.listdir(root)
+        return sorted(posix.listdir(root))
     except FileNotFoundError:
         return []
-    return sorted(name for name in names if name[0] != "~" and _exists(f"{root}/{name}/state.json"))
+    except OSError as error:
+        raise PyociError(f"cannot read the state directory {root}: {error.strerror}") from error
 
 
 def remove_unfinished(root: str, container_id: str) -> None:
-    """Removes what a create that was killed has left under the id before it got it."""
-    try:
-        names = posix.listdir(root)
-    except FileNotFoundError:
-        return
-    for name in names:
-        if name.startswith(f"~{container_id}~"):
+    """Removes what commands that were killed have left under the id: creates before they got it, a delete at its end."""
+    for name in _names(root):
+        if name.startswith(f"~{container_id[:_ID_PART]}~"):
             try:
                 directory = posix.open(f"{root}/{name}", _DIRECTORY)
-                flock(directory, LOCK_EX | LOCK_NB)
             except OSError:
-                continue  # gone, or at work
-            _remove_unnamed(f"{root}/{name}")
-            posix.close(directory)
-    path = f"{root}/{container_id}"
-    if _exists(path) and not _exists(f"{path}/state.json"):
-        _remove_unnamed(path)
+                continue  # gone
+            try:
+                flock(directory, LOCK_EX | LOCK_NB)
+                _remove_unnamed(f"{root}/{name}")
+            except OSError:
+                continue  # at work
+            finally:
+                posix.close(directory)
+    if not _exists(f"{root}/{container_id}/state.json"):
+        _rmdir(f"{root}/{container_id}")
 
 
 def _remove_unnamed(path: str) -> None:
-    for name in posix.listdir(path):
-        posix.unlink(f"{path}/{name}")
-    posix.rmdir(path)
+    try:
+        for name in posix.listdir(path):
+            posix.unlink(f"{path}/{name}")
+    except FileNotFoundError:
+        pass
+    _rmdir(path)
+
+
+def _remove_directory(name: str, parent: int) -> None:
+    """A directory that holds only files."""
+    directory = posix.open(name, _DIRECTORY | posix.O_NOFOLLOW, dir_fd=parent)
+    try:
+        for each in posix.listdir(directory):
+            posix.unlink(each, dir_fd=directory)
+    finally:
+        posix.close(directory)
+    posix.rmdir(name, dir_fd=parent)
+
+
+def _rmdir(path: str) -> None:
+    """Unless another command was faster, and may have put a new container there."""
+    try:
+        posix.rmdir(path)
+    except OSError as error:
+        if error.errno not in (ENOENT, ENOTEMPTY, EEXIST, ENOTDIR, ENAMETOOLONG):
+            raise
 
 
 def _exists(path: str) -> bool:
@@ -274,8 +335,19 @@ def _parse(data: bytes, path: str) -> Record:
     try:
         record: Record = loads(data.decode())
         version = record["version"]
-    except (ValueError, StopIteration, KeyError, TypeError):
-        raise PyociError(f"{path}/state.json is damaged; `pyoci delete --force` removes the container") from None
+        whole = version != VERSION or all(isinstance(record[key], kind) for key, kind in _TYPES.items())  # type: ignore[literal-required]
+        whole = whole and isinstance(record.get("cgroups", {}) or {}, dict)
+    except (ValueError, StopIteration, KeyError, TypeError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
+        raise DamagedState(f"{path}/state.json is damaged; `pyoci delete --force` removes the container")
     if version != VERSION:
-        raise PyociError(f"{path}/state.json has format version {version}; this pyoci knows {VERSION}")
+        raise DamagedState(
+            f"{path}/state.json has format version {version!r}; this pyoci knows {VERSION} "
+            "(`pyoci delete --force` removes the container)"
+        )
     return record
+
+
+class DamagedState(PyociError):
+    """A container is there, but what it is cannot be told."""
