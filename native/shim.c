@@ -21,6 +21,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -137,6 +138,10 @@ static void join_namespaces(const struct spawn *request)
 static __attribute__((noreturn)) void join_and_clone(const struct spawn *request)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* From within the namespaces nobody may look into a copy of the runtime (CVE-2016-9962). Its id mappings, if they
+     * are still to come, are written by a runtime that may not be root, to which a process must be open for that. */
+    if (!(request->flags & CLONE_NEWUSER))
+        prctl(PR_SET_DUMPABLE, 0);
     join_namespaces(request);
     long pid = clone_child(request, request->flags | CLONE_PARENT, NULL);
     if (pid < 0)
@@ -229,8 +234,8 @@ static int seal(int fd, int executable)
     return fcntl(fd, F_ADD_SEALS, seals);
 }
 
-/* A sealed file in memory that holds `data`. */
-int sys_memfd(const char *name, const char *data, size_t size, int executable)
+/* A sealed file in memory that holds `data`; `mode` as in chmod(2), -1 for what memfd_create(2) gives. */
+int sys_memfd(const char *name, const char *data, size_t size, int executable, int mode)
 {
     unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
     int fd = memfd_create(name, executable ? flags | MFD_EXEC : flags);
@@ -245,7 +250,7 @@ int sys_memfd(const char *name, const char *data, size_t size, int executable)
             break;
         done += (size_t)put;
     }
-    if (done == size && !seal(fd, executable))
+    if (done == size && (mode < 0 || !fchmod(fd, (mode_t)mode)) && !seal(fd, executable))
         return fd;
     int error = errno;
     close(fd);

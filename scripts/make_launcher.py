@@ -14,8 +14,8 @@ directory on sys.path.
 """
 
 from __future__ import annotations
-
 import __future__
+
 import argparse
 import ast
 import hashlib

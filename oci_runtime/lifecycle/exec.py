@@ -12,6 +12,7 @@ from oci_runtime.lifecycle.launch import (
     connect_console,
     send_pidfd,
     set_oom_score_adj,
+    warn_of_denied_capabilities,
     write_pid_file,
 )
 from oci_runtime.lifecycle.start import saved_config, wait_for_exec
@@ -133,6 +134,7 @@ class _Exec:
             context.console_socket = connect_console(self.request.console_socket)
         root = "" if "mount" in record["namespaces"] else f"/proc/{record['pid']}/root"
         plan = plan_exec_process(self.process, context, root)
+        warn_of_denied_capabilities(context, self.warn)
         if context.console_socket:
             plan.needs(context.console_socket)
         return plan

@@ -58,11 +58,12 @@ def _mount_options() -> list[str]:
 
 
 def _linux() -> dict[str, Any]:
-    from oci_runtime.plan import capabilities, memory_policy, namespaces
+    from oci_runtime.plan import memory_policy, namespaces
+    from oci_runtime.spec.validate_process import CAPABILITIES
 
     return {
         "namespaces": sorted(namespaces.CLONE_FLAGS),
-        "capabilities": list(capabilities.NAMES),
+        "capabilities": list(CAPABILITIES),
         "cgroup": {"v1": True, "v2": True, "systemd": SYSTEMD, "systemdUser": SYSTEMD, "rdma": True},
         "seccomp": _seccomp(),
         "apparmor": {"enabled": True},

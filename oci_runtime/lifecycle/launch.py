@@ -6,7 +6,8 @@ import posix
 
 from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError
-from oci_runtime.lifecycle.hook_state import hook_state
+from oci_runtime.lifecycle.hook_state import hook_state, state_in_container
+from oci_runtime.lifecycle.interruption import hold, release, undo_when_interrupted
 from oci_runtime.lifecycle.undo import Undo
 from oci_runtime.linux import spawn
 from oci_runtime.linux.descriptors import close_descriptors, open_descriptors
@@ -52,7 +53,13 @@ def launch(request: CreateRequest, *, detached: bool, wait_for_start: bool, warn
     """
     config, text = read_config(request.bundle)
     check_console(config, request, detached=detached)
+    store.check_free(request.root, request.id)
+    if request.listen_fds or request.notify_socket:
+        from oci_runtime.lifecycle.systemd import pass_on
+
+        pass_on(config, request)
     undo = Undo()
+    undo_when_interrupted()
     try:
         return _Launch(request, config, undo, warn).run(text, wait_for_start=wait_for_start)
     except BaseException:
@@ -130,9 +137,17 @@ class _Launch:
         self.resctrl = self._resctrl_groups()
 
     def run(self, text: bytes, *, wait_for_start: bool) -> Launched:
+        hold()
         self.container = store.create(self.request.root, self._record(), text)
+        if "poststop" in self.container.record["hooks"]:
+            self.undo.add(self._run_poststop_hooks)
         self.undo.add(self.container.close)
         self.undo.add(self.container.remove)
+        release()
+        if self.request.notify_socket:
+            from oci_runtime.lifecycle.systemd import make_notify_directory
+
+            make_notify_directory(self.container)
         self._make_cgroups()
         plan = self._plan(wait_for_start)
         self.undo.add(lambda: close_descriptors(plan))
@@ -184,13 +199,14 @@ class _Launch:
             "cgroups": self.cgroups.to_state() if self.cgroups else None,
             "resctrl": self.resctrl,
             "hooks": [kind for kind, hooks in self.config.get("hooks", {}).items() if hooks],
+            "operations": 0,
             "rootless": self.rootless,
         }
 
     def _make_cgroups(self) -> None:
         if not self.cgroups:
             return
-        self.undo.add(self.cgroups.delete)
+        self.undo.add(self._remove_cgroups)
         try:
             self.cgroups.create(self._cgroup_owner())
             if self.linux.get("resources") or not self.rootless:
@@ -203,6 +219,18 @@ class _Launch:
             self.cgroups = None
             self.container.record["cgroups"] = None
             self.container.save()
+
+    def _remove_cgroups(self) -> None:
+        """With whatever a hook may have left in them."""
+        if self.cgroups:
+            self.cgroups.kill_all()
+            self.cgroups.delete()
+
+    def _run_poststop_hooks(self) -> None:
+        """The end of a container that failed is like that of any other (runtime.md, Lifecycle, steps 2 to 5)."""
+        from oci_runtime.lifecycle.delete import run_poststop_hooks
+
+        run_poststop_hooks(self.container.record, self.config["hooks"]["poststop"], self.warn)
 
     def _cgroup_owner(self) -> int | None:
         """The host uid of process.user.uid, to whom the cgroup is delegated if the process gets to see it alone and
@@ -231,6 +259,7 @@ class _Launch:
         if wait_for_start:
             context.start_socket = self._listen()
         plan = plan_container(self.config, context)
+        warn_of_denied_capabilities(context, self.warn)
         for socket in (context.console_socket, context.start_socket):
             if socket:
                 plan.needs(socket)
@@ -259,6 +288,8 @@ class _Launch:
             cgroup = self.cgroups.v2_dir_fd()
             request.cgroup = -1 if cgroup is None else cgroup
             request.tasks = self.cgroups.tasks_fds()
+        self.container.record["operations"] = len(plan.operations)
+        hold()
         try:
             child = spawn.spawn(request, plan)
         finally:
@@ -267,6 +298,7 @@ class _Launch:
             for descriptor in plan.descriptors:
                 descriptor.fd = -1
         self.undo.add(child.kill)
+        release()
         self._prepare(child)
         return child
 
@@ -331,7 +363,7 @@ class _Launch:
         state = hook_state(self.container.record, "creating")
         run_hooks(hooks.get("prestart", ()), "prestart", state)
         run_hooks(hooks.get("createRuntime", ()), "createRuntime", state)
-        child.answer(state if hooks.get("createContainer") else b"")
+        child.answer(state_in_container(self.container.record, "creating") if hooks.get("createContainer") else b"")
 
     def _finish(self, child: spawn.Child, wait_for_start: bool) -> None:
         """init is ready: limits, pid file, and the record before the answer, so that what lives is on record."""
@@ -373,6 +405,15 @@ def available_capabilities(user_namespace: bool) -> int:
     if user_namespace:
         return int((1 << (lib.sys_capabilities_last() + 1)) - 1)
     return int(lib.sys_permitted_capabilities())
+
+
+def warn_of_denied_capabilities(context: Context, warn: Callable[[str], None]) -> None:
+    """Tells what the plan had to leave out."""
+    if context.capabilities_denied:
+        from oci_runtime.plan.capabilities import names
+
+        left_out = ", ".join(names(context.capabilities_denied))
+        warn(f"capabilities that cannot be granted here are left out: {left_out} (/process/capabilities)")
 
 
 def set_oom_score_adj(pid: int, value: int) -> None:

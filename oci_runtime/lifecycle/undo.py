@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from oci_runtime.lifecycle.interruption import hold
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +21,9 @@ class Undo:
         self._steps.append(step)
 
     def run(self, warn: Callable[[str], None]) -> None:
-        """Runs them all; one that fails is told and does not keep the others from running."""
+        """Runs them all, undisturbed by signals, as the command ends after it; one that fails is told and does not keep
+        the others from running."""
+        hold()
         while self._steps:
             try:
                 self._steps.pop()()

@@ -28,7 +28,7 @@ def run_hooks(hooks: Sequence[Hook], kind: str, state: bytes) -> None:
 def run_hook(hook: Hook, kind: str, pointer: str, state: bytes) -> None:
     """Runs one hook; PyociError, with what it said, when it fails."""
     # Files in memory, so that neither side ever waits for the other.
-    stdin = lib.sys_memfd(b"state", state, len(state), 0)
+    stdin = lib.sys_memfd(b"state", state, len(state), 0, -1)
     output = posix.memfd_create("output", 1)
     posix.lseek(stdin, 0, 0)
     try:

@@ -135,9 +135,14 @@ def _step_failure(step: int, errno: int) -> PyociError:
     return SystemCallError(f"cannot {what}", errno, pointer)
 
 
-def init_program() -> int:
+def init_program(plan: Plan) -> int:
     """A descriptor of init's code, in a sealed memfd: the host's file cannot be reached from within the container
-    (CVE-2019-5736)."""
+    (CVE-2019-5736).
+
+    Root of a user namespace can execute but not read it, and the kernel lets nobody of that namespace look into a
+    process whose program he may not read (ptrace(2), access mode checking; CVE-2016-9962). Only to shift the clocks of a
+    time namespace must it own its files in /proc.
+    """
     path = __file__.rpartition("/linux/")[0] + "/init"
     try:
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
@@ -145,11 +150,12 @@ def init_program() -> int:
         raise PyociError(f"pyoci is not installed as a whole: {path}: {error.strerror}") from error
     code = posix.read(fd, posix.fstat(fd).st_size)
     posix.close(fd)
-    return _memfd(b"pyoci-init", code, 1)
+    shifts_clocks = any(operation.code == lib.OP_TIME_OFFSETS for operation in plan.operations)
+    return _memfd(b"pyoci-init", code, 1, 0o755 if shifts_clocks else 0o711)
 
 
-def _memfd(name: bytes, data: bytes, executable: int) -> int:
-    fd: int = lib.sys_memfd(name, data, len(data), executable)
+def _memfd(name: bytes, data: bytes, executable: int, mode: int = -1) -> int:
+    fd: int = lib.sys_memfd(name, data, len(data), executable, mode)
     if fd < 0:
         raise SystemCallError(f"memfd_create {name.decode()}", -fd)
     return fd
@@ -165,7 +171,7 @@ def spawn(request: Request, plan: Plan) -> Child:
     ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
     keep = [fd for fd in (descriptor.fd for descriptor in plan.descriptors) if fd >= 0]
     kept = ffi.new("int[]", keep)
-    init, code = init_program(), _memfd(b"pyoci-plan", plan.encode(), 0)
+    init, code = init_program(plan), _memfd(b"pyoci-plan", plan.encode(), 0)
     wanted = ffi.new("struct spawn *")
     wanted.flags = request.flags
     wanted.cgroup = request.cgroup

@@ -25,14 +25,16 @@ class SeccompFilter:
 class Context:
     """Facts and options, with the values of a plain `create` as root.
 
-    `capabilities`: bits that can be granted here; `in_user_namespace`: of the container or of the runtime, so that the
-    kernel lets no device be made; `keyring`: name of the session keyring or ''; `cgroup_mounts`: see cgroup_mounts.py.
+    `capabilities`: bits that can be granted here; `capabilities_denied`: those that planning had to leave out;
+    `in_user_namespace`: of the container or of the runtime, so that the kernel lets no device be made; `keyring`: name
+    of the session keyring or ''; `cgroup_mounts`: see cgroup_mounts.py.
     """
 
     __slots__ = (
         "bind_propagation",
         "bundle",
         "capabilities",
+        "capabilities_denied",
         "cgroup_mounts",
         "console_socket",
         "groups_denied",
@@ -51,6 +53,7 @@ class Context:
         self.bundle = bundle
         self.namespaces = namespaces
         self.capabilities = (1 << 41) - 1
+        self.capabilities_denied = 0
         self.in_user_namespace = False
         self.groups_denied = False
         self.id_mappings: tuple[list[IDMapping], list[IDMapping]] = ([], [])

@@ -37,12 +37,12 @@ def plan_process(plan: Plan, process: Process, context: Context) -> None:
         plan_lsm_labels(plan, process)
     cwd = process["cwd"]
     plan.add(lib.OP_WORKING_DIRECTORY, "/process/cwd", (cwd,), (1,))
-    plan_bounding_set(plan, process, context.capabilities)
+    plan_bounding_set(plan, process, context)
     no_new_privileges = process.get("noNewPrivileges", False)
     if context.seccomp and not no_new_privileges:
         _plan_seccomp(plan, context)
     plan_user(plan, process, context.groups_denied)
-    plan_capabilities(plan, process, context.capabilities)
+    plan_capabilities(plan, process, context)
     plan.add(lib.OP_WORKING_DIRECTORY, "/process/cwd", (cwd,))
     if no_new_privileges:
         plan.add(lib.OP_NO_NEW_PRIVILEGES, "/process/noNewPrivileges")
