@@ -123,7 +123,7 @@ int op_hook(struct init *init, const struct plan_op *op)
     long pid = SYS5(SYS_clone, /* SIGCHLD */ 17, 0, 0, 0, 0);
     if (!pid)
         run_child(init, op, &pipes);
-    sys_close(pipes.in[0]);
+    /* The reading end of the state stays open: a hook that does not read must not be the end of init by SIGPIPE. */
     sys_close(pipes.out[1]);
     SYS3(SYS_fcntl, pipes.in[1], F_SETFL, O_NONBLOCK);
     SYS3(SYS_fcntl, pipes.out[0], F_SETFL, O_NONBLOCK);
@@ -137,6 +137,7 @@ int op_hook(struct init *init, const struct plan_op *op)
         error = reap(init, pid);
     keep_output(init, pipes.out[0]);
     sys_close(pipes.out[0]);
+    sys_close(pipes.in[0]);
     if (pipes.in[1] >= 0)
         sys_close(pipes.in[1]);
     if (process >= 0)

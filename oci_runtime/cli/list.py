@@ -56,4 +56,4 @@ def _containers(global_options: GlobalOptions) -> list[dict[str, Any]]:
         raise StateError(f"open {global_options.root}: {error.strerror}") from None
     from oci_runtime.lifecycle.listing import list_containers
 
-    return list_containers(global_options.root)
+    return list_containers(global_options.root, global_options.warn)

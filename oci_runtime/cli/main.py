@@ -54,8 +54,9 @@ OPTIONS = (
     ("version", "v", "bool", False, "print the version"),
 )
 
-#: The status a shell reports for a process that SIGINT, or SIGPIPE, ended.
-INTERRUPTED = 130
+SIGINT = 2
+_SIGNALS = {1: "SIGHUP", SIGINT: "SIGINT", 15: "SIGTERM"}
+#: The status a shell reports for a process that SIGPIPE ended.
 CLOSED_OUTPUT = 141
 UNKNOWN_COMMAND = 3
 
@@ -117,8 +118,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         open_missing_descriptors()
         return _dispatch(options, arguments)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        number = getattr(interrupt, "number", SIGINT)
+        _report(options, f"{options.failure[0]}interrupted by {_SIGNALS.get(number, f'signal {number}')}")
+        return 128 + number
     except ClosedOutput:
         return CLOSED_OUTPUT
     except PyociError as error:

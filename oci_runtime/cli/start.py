@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from oci_runtime.cli.bundle_options import environment
 from oci_runtime.cli.options import container_id
 
 TYPE_CHECKING = False
@@ -18,5 +19,5 @@ def main(global_options: GlobalOptions, arguments: Arguments) -> int:
     identifier = container_id(arguments.positional[0])
     from oci_runtime.lifecycle.start import start
 
-    start(global_options.root, identifier, global_options.warn)
+    start(global_options.root, identifier, global_options.warn, environment(b"NOTIFY_SOCKET"))
     return 0

@@ -15,8 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from oci_runtime.linux.cgroups.manager import Manager
     from oci_runtime.spec.types import Hook
-    from oci_runtime.state.store import Container
+    from oci_runtime.state.store import Container, Record
 
 SIGKILL = 9
 # seconds
@@ -38,10 +39,21 @@ def delete(root: str, container_id: str, force: bool = False, warn: Callable[[st
         if force:
             return
         raise
+    except store.DamagedState:
+        if not force:
+            raise
+        _delete_damaged(root, container_id)
+        return
     found = status(container)
     if found in ("running", "paused", "creating") and not force:
         raise StateError(f"cannot delete container {container_id} that is not stopped: {found}")
     kill_and_destroy(container, warn)
+
+
+def _delete_damaged(root: str, container_id: str) -> None:
+    from oci_runtime.lifecycle.damaged import delete_damaged
+
+    delete_damaged(root, container_id)
 
 
 def _lock(container: Container, force: bool) -> None:
@@ -50,7 +62,7 @@ def _lock(container: Container, force: bool) -> None:
         container.lock()
         return
     if not container.try_lock():
-        _kill_init(container)
+        _kill(container, _manager(container))
         if not container.lock_within(CREATE_TIMEOUT):
             raise PyociError(f"container {container.id!r} is being worked on by another command")
 
@@ -60,51 +72,58 @@ def kill_and_destroy(container: Container, warn: Callable[[str], None]) -> None:
 
     The container must be locked. What is removed first is what `delete` can find again.
     """
-    _kill_init(container)
-    if container.record["cgroups"]:
-        from oci_runtime.linux.cgroups.manager import from_state
-
-        manager = from_state(container.record["cgroups"])
-        if manager.exists():
-            manager.kill_all()
+    manager = _manager(container)
+    _kill(container, manager)
+    if manager:
         manager.delete()
-    if container.record["resctrl"]:
-        from oci_runtime.linux.resctrl import remove_groups
-
-        remove_groups(container.record["resctrl"])
     hooks = _poststop_hooks(container)
     container.remove()
     container.close()
     if hooks:
-        _run_poststop_hooks(container, hooks, warn)
+        run_poststop_hooks(container.record, hooks, warn)
 
 
-def _kill_init(container: Container) -> None:
+def _manager(container: Container) -> Manager | None:
+    if not container.record["cgroups"]:
+        return None
+    from oci_runtime.linux.cgroups.manager import from_state
+
+    return from_state(container.record["cgroups"])
+
+
+def _kill(container: Container, manager: Manager | None) -> None:
+    """All processes. init first, whose death ends those of its pid namespace; a frozen one dies when it is thawed."""
     record = container.record
     pidfd = open_process(record["pid"], record["start_time"])
-    if pidfd < 0:
-        return
-    lib.sys_pidfd_send_signal(pidfd, SIGKILL)
-    ended = wait_for_end(pidfd, DEATH_TIMEOUT)
-    posix.close(pidfd)
-    if not ended:
-        raise PyociError(f"process {record['pid']} of container {record['id']} does not end after SIGKILL")
+    if pidfd >= 0:
+        lib.sys_pidfd_send_signal(pidfd, SIGKILL)
+    if manager and manager.exists():
+        manager.kill_all()
+    if pidfd >= 0:
+        ended = wait_for_end(pidfd, DEATH_TIMEOUT)
+        posix.close(pidfd)
+        if not ended:
+            raise PyociError(f"process {record['pid']} of container {record['id']} does not end after SIGKILL")
 
 
 def _poststop_hooks(container: Container) -> list[Hook]:
+    """None when an earlier delete was interrupted after it had removed the configuration."""
     if "poststop" not in container.record["hooks"]:
         return []
     from oci_runtime.lifecycle.start import saved_config
 
-    return saved_config(container)["hooks"]["poststop"]
+    try:
+        return saved_config(container)["hooks"]["poststop"]
+    except FileNotFoundError:
+        return []
 
 
-def _run_poststop_hooks(container: Container, hooks: list[Hook], warn: Callable[[str], None]) -> None:
+def run_poststop_hooks(record: Record, hooks: list[Hook], warn: Callable[[str], None]) -> None:
     """All of them, whether they fail or not (runtime.md, Lifecycle, step 13)."""
     from oci_runtime.lifecycle.hook_state import hook_state
     from oci_runtime.linux.hooks import run_hook
 
-    state = hook_state(container.record, "stopped")
+    state = hook_state(record, "stopped")
     for i, hook in enumerate(hooks):
         try:
             run_hook(hook, "poststop", f"/hooks/poststop/{i}", state)

@@ -7,6 +7,7 @@ import posix
 from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, StateError
 from oci_runtime.lifecycle.exec_request import process_of
+from oci_runtime.lifecycle.interruption import hold, release, undo_when_interrupted
 from oci_runtime.lifecycle.launch import (
     available_capabilities,
     connect_console,
@@ -31,6 +32,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from oci_runtime.lifecycle.foreground import Signals
     from oci_runtime.lifecycle.requests import ExecRequest
     from oci_runtime.linux.cgroups.manager import Manager
     from oci_runtime.plan.operations import Plan
@@ -53,6 +55,7 @@ def exec_process(request: ExecRequest, warn: Callable[[str], None] = to_stderr) 
     process = process_of(request, config)
     _check_console(request, process)
     undo = Undo()
+    undo_when_interrupted()
     try:
         execution = _Exec(request, container, config, process, undo, warn)
         child, master = execution.run()
@@ -60,11 +63,11 @@ def exec_process(request: ExecRequest, warn: Callable[[str], None] = to_stderr) 
     except BaseException:
         undo.run(warn)
         raise
-    if request.detach:
+    if not execution.signals:
         return 0
     from oci_runtime.lifecycle.foreground import wait
 
-    return wait(child.pid, child.pidfd, master)
+    return wait(child.pid, child.pidfd, master, execution.signals)
 
 
 def _check_console(request: ExecRequest, process: Process) -> None:
@@ -78,7 +81,7 @@ def _check_console(request: ExecRequest, process: Process) -> None:
 class _Exec:
     """The steps, each registering its undo."""
 
-    __slots__ = ("config", "container", "process", "request", "undo", "warn")
+    __slots__ = ("config", "container", "process", "request", "signals", "undo", "warn")
 
     def __init__(
         self,
@@ -95,6 +98,7 @@ class _Exec:
         self.process = process
         self.undo = undo
         self.warn = warn
+        self.signals: Signals | None = None
 
     def run(self) -> tuple[spawn.Child, int]:
         record = self.container.record
@@ -107,7 +111,7 @@ class _Exec:
         open_descriptors(plan)
         child = self._spawn(plan, init, manager)
         master = self._converse(child, plan)
-        wait_for_exec(self.container, child.socket, plan)
+        wait_for_exec(self.container, child.socket, plan, self.signals)
         posix.close(child.socket)
         return child, master
 
@@ -161,6 +165,7 @@ class _Exec:
         affinity = self.process.get("execCPUAffinity", {})
         if affinity.get("initial"):
             _set_affinity(0, affinity["initial"], "/process/execCPUAffinity/initial")
+        hold()
         try:
             child = spawn.spawn(request, plan)
         finally:
@@ -169,6 +174,7 @@ class _Exec:
             for descriptor in plan.descriptors:
                 descriptor.fd = -1
         self.undo.add(child.kill)
+        release()
         if manager and not child.in_cgroup:
             manager.join_exec(child.pid, subcgroups, self.container.record["pid"])
         if "oomScoreAdj" in self.process:
@@ -203,6 +209,10 @@ class _Exec:
             write_pid_file(self.request.pid_file, child.pid, self.undo)
         if self.request.pidfd_socket:
             send_pidfd(self.request.pidfd_socket, child.pidfd)
+        if not self.request.detach:
+            from oci_runtime.lifecycle.foreground import Signals
+
+            self.signals = Signals()
         child.answer()
 
 

@@ -12,6 +12,8 @@ from oci_runtime.state.status import status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from oci_runtime.state.store import Container
 
 SIGKILL = 9
@@ -39,6 +41,18 @@ def signal_init(container: Container, signal: int) -> None:
     posix.close(pidfd)
     if error:
         raise SystemCallError(f"cannot send signal {signal}", -error)
+    if signal == SIGKILL and container.record["cgroups"]:
+        _thaw(container.record["cgroups"])
+
+
+def _thaw(cgroups: dict[str, Any]) -> None:
+    """With cgroups v1 a frozen process dies only when it is thawed."""
+    from oci_runtime.linux.cgroups.manager import from_state
+
+    manager = from_state(cgroups)
+    if manager.frozen():
+        manager.thaw()
+    manager.close()
 
 
 def _signal_all(container: Container, signal: int, everyone: bool) -> None:

@@ -6,7 +6,7 @@ import posix
 
 from oci_runtime._shim import lib
 from oci_runtime.errors import StateError
-from oci_runtime.lifecycle.hook_state import hook_state
+from oci_runtime.lifecycle.hook_state import state_in_container
 from oci_runtime.lifecycle.launch import launch
 from oci_runtime.lifecycle.start import run_poststart_hooks, wait_for_exec
 from oci_runtime.lifecycle.warnings import to_stderr
@@ -15,8 +15,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from oci_runtime.lifecycle.foreground import Signals
     from oci_runtime.lifecycle.launch import Launched
     from oci_runtime.lifecycle.requests import RunRequest
+    from oci_runtime.lifecycle.systemd import NotifySocket
 
 
 def run(request: RunRequest, warn: Callable[[str], None] = to_stderr) -> int:
@@ -24,33 +26,45 @@ def run(request: RunRequest, warn: Callable[[str], None] = to_stderr) -> int:
     if not request.detach and not request.no_subreaper:
         lib.sys_subreaper()
     launched = launch(request, detached=request.detach, wait_for_start=False, warn=warn)
+    signals = notify = None
     try:
-        _start(launched)
+        if not request.detach:
+            from oci_runtime.lifecycle.foreground import Signals
+
+            signals = Signals()
+        if request.notify_socket:
+            from oci_runtime.lifecycle.systemd import notify_socket
+
+            notify = notify_socket(launched.container, request.notify_socket)
+        _start(launched, signals)
     except BaseException:
         launched.undo.run(warn)
         raise
     container = launched.container
     if "poststart" in container.record["hooks"]:
         run_poststart_hooks(container, launched.config, warn)
-    if request.detach:
+    if not signals:
+        if notify:
+            container.close()
+            notify.forward_until_ready(launched.child.pid, launched.child.pidfd)
         return 0
     try:
-        return _wait(launched)
+        return _wait(launched, signals, notify)
     finally:
         if not request.keep:
             _delete(request, warn)
 
 
-def _start(launched: Launched) -> None:
+def _start(launched: Launched, signals: Signals | None) -> None:
     container = launched.container
-    state = hook_state(container.record, "created") if "startContainer" in container.record["hooks"] else b""
+    state = state_in_container(container.record, "created") if "startContainer" in container.record["hooks"] else b""
     launched.child.answer(state)
-    wait_for_exec(container, launched.child.socket, launched.plan)
+    wait_for_exec(container, launched.child.socket, launched.plan, signals)
     container.record["status"] = "running"
     container.save()
 
 
-def _wait(launched: Launched) -> int:
+def _wait(launched: Launched, signals: Signals, notify: NotifySocket | None) -> int:
     """Other commands may work on the container while it runs."""
     from oci_runtime.lifecycle.foreground import wait
 
@@ -58,7 +72,7 @@ def _wait(launched: Launched) -> int:
     launched.undo.forget()
     launched.container.close()
     posix.close(child.socket)
-    return wait(child.pid, child.pidfd, launched.master)
+    return wait(child.pid, child.pidfd, launched.master, signals, notify)
 
 
 def _delete(request: RunRequest, warn: Callable[[str], None]) -> None:

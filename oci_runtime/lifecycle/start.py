@@ -6,9 +6,10 @@ import posix
 
 from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, StateError
-from oci_runtime.lifecycle.hook_state import hook_state
+from oci_runtime.lifecycle.hook_state import hook_state, state_in_container
 from oci_runtime.lifecycle.warnings import to_stderr
 from oci_runtime.linux import spawn
+from oci_runtime.linux.processes import open_process
 from oci_runtime.state import store
 from oci_runtime.state.status import status
 
@@ -16,27 +17,61 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from oci_runtime.lifecycle.foreground import Signals
+    from oci_runtime.lifecycle.systemd import NotifySocket
     from oci_runtime.plan.operations import Plan
     from oci_runtime.spec.types import Config
     from oci_runtime.state.store import Container
 
 
-def start(root: str, container_id: str, warn: Callable[[str], None] = to_stderr) -> None:
-    """Starts the process. StateError when the container is not "created"; PyociError when it cannot be executed."""
+def start(root: str, container_id: str, warn: Callable[[str], None] = to_stderr, notify_host: str = "") -> None:
+    """Starts the process. StateError when the container is not "created"; PyociError when it cannot be executed.
+
+    With `notify_host`, systemd's $NOTIFY_SOCKET, it returns when the process says that it is ready.
+    """
     container = store.load(root, container_id)
     container.lock()
     found = status(container)
     if found != "created":
         raise StateError(_refusal(found))
+    notify = None
+    if notify_host:
+        from oci_runtime.lifecycle.systemd import notify_socket
+
+        notify = notify_socket(container, notify_host)
     socket = _connect(container)
-    state = hook_state(container.record, "created") if "startContainer" in container.record["hooks"] else b""
+    state = state_in_container(container.record, "created") if "startContainer" in container.record["hooks"] else b""
     spawn.send_state(socket, state)
-    wait_for_exec(container, socket, None)
+    try:
+        wait_for_exec(container, socket, None)
+    except PyociError as error:
+        _destroy_if_hook_failed(container, error, warn)
+        raise
     posix.unlink(store.START_SOCKET, dir_fd=container.directory)
     container.record["status"] = "running"
     container.save()
     if "poststart" in container.record["hooks"]:
         run_poststart_hooks(container, saved_config(container), warn)
+    if notify:
+        _forward(container, notify)
+
+
+def _destroy_if_hook_failed(container: Container, error: PyociError, warn: Callable[[str], None]) -> None:
+    """A startContainer hook (runtime.md, Lifecycle, step 7). What could not be executed is a container that stopped."""
+    from oci_runtime.linux.spawn_errors import HookError
+
+    if isinstance(error, HookError):
+        from oci_runtime.lifecycle.delete import kill_and_destroy
+
+        kill_and_destroy(container, warn)
+
+
+def _forward(container: Container, notify: NotifySocket) -> None:
+    record = container.record
+    pidfd = open_process(record["pid"], record["start_time"])
+    container.close()
+    if pidfd >= 0:
+        notify.forward_until_ready(record["pid"], pidfd)
 
 
 def _refusal(found: str) -> str:
@@ -57,22 +92,31 @@ def _connect(container: Container) -> int:
     return socket.detach()
 
 
-def wait_for_exec(container: Container, socket: int, plan: Plan | None) -> None:
-    """Returns when init has become the process. Without `plan` it is made again when init's failure needs words."""
+def wait_for_exec(container: Container, socket: int, plan: Plan | None, signals: Signals | None = None) -> None:
+    """Returns when init has become the process. Without `plan` it is made again when init's failure needs words.
+
+    With `signals` one that ends commands raises Interrupted.
+    """
     while True:
+        if signals:
+            signals.until_readable(socket)
         report = spawn.receive(socket)
         if report is None:
             return
         if report.kind == lib.REPORT_LISTENER:
             _hand_over_listener(container, report.value)
             spawn.send_state(socket, b"")
+        elif plan:
+            raise spawn.failure(report, plan)
         else:
-            raise spawn.failure(report, plan or _plan_again(container))
+            again = _plan_again(container)
+            # what differs comes before the wait for `start`
+            report.op += len(again.operations) - container.record["operations"]
+            raise spawn.failure(report, again)
 
 
 def _hand_over_listener(container: Container, descriptor: int) -> None:
     from oci_runtime.lifecycle.seccomp import hand_over_listener
-    from oci_runtime.linux.processes import open_process
 
     record = container.record
     pidfd = open_process(record["pid"], record["start_time"])
@@ -85,7 +129,9 @@ def _plan_again(container: Container) -> Plan:
     """The plan that init has, as far as its operations can be told from the configuration."""
     from oci_runtime.lifecycle.show_plan import plan_of
 
-    return plan_of(saved_config(container), container.record["bundle"])
+    config = saved_config(container)
+    config["mounts"] = []  # for cgroups that are in use cannot be planned for
+    return plan_of(config, container.record["bundle"])
 
 
 def saved_config(container: Container) -> Config:

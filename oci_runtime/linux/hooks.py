@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from oci_runtime.spec.types import Hook
 
 _OUTPUT_AT_MOST = 4096
-_FOREVER = -0.001
+_FOREVER = -1.0
 _SIGKILL = 9
+# SIGPIPE and SIGXFSZ, which the interpreter ignores
+_IGNORED = (13, 25)
 
 
 def run_hooks(hooks: Sequence[Hook], kind: str, state: bytes) -> None:
@@ -38,7 +40,14 @@ def run_hook(hook: Hook, kind: str, pointer: str, state: bytes) -> None:
             (posix.POSIX_SPAWN_DUP2, output, 2),
         ]
         environment = dict(variable.partition("=")[::2] for variable in hook["env"]) if "env" in hook else posix.environ
-        pid = posix.posix_spawn(hook["path"], hook.get("args") or [hook["path"]], environment, file_actions=actions)
+        pid = posix.posix_spawn(
+            hook["path"],
+            hook.get("args") or [hook["path"]],
+            environment,
+            file_actions=actions,
+            setsigmask=(),
+            setsigdef=_IGNORED,
+        )
     except OSError as error:
         posix.close(output)
         raise PyociError(f"{kind} hook {hook['path']} failed: {error.strerror} ({pointer})") from error
@@ -52,16 +61,19 @@ def run_hook(hook: Hook, kind: str, pointer: str, state: bytes) -> None:
 
 def _wait(pid: int, hook: Hook, kind: str, pointer: str, output: int) -> None:
     pidfd = lib.sys_pidfd_open(pid)
-    in_time = wait_for_end(pidfd, hook.get("timeout") or _FOREVER)
-    if not in_time:
-        lib.sys_pidfd_send_signal(pidfd, _SIGKILL)
-    posix.close(pidfd)
-    status = posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1])
+    in_time = False
+    try:
+        in_time = wait_for_end(pidfd, hook.get("timeout") or _FOREVER)
+    finally:  # it may be an interruption that ends the waiting
+        if not in_time:
+            lib.sys_pidfd_send_signal(pidfd, _SIGKILL)
+        posix.close(pidfd)
+        status = posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1])
     if not in_time:
         raise PyociError(
             f"{kind} hook {hook['path']}: still running after its timeout of {hook['timeout']} s ({pointer})"
         )
     if status:
-        said = posix.pread(output, _OUTPUT_AT_MOST, 0).decode("utf-8", "replace").strip()
+        said = " ".join(posix.pread(output, _OUTPUT_AT_MOST, 0).decode("utf-8", "replace").split())
         how = f"exit status {status}" if status > 0 else f"killed by signal {-status}"
-        raise PyociError(f"{kind} hook {hook['path']} failed: {how}{': ' if said else ''}{said} ({pointer})")
+        raise PyociError(f"{kind} hook {hook['path']} failed: {said}{' ' if said else ''}({how}) ({pointer})")

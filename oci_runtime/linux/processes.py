@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import posix
 
-from oci_runtime._shim import lib
-
 # proc_pid_stat(5), counted from the field after the command's name
 _STATE, _START_TIME = 0, 19
+# milliseconds; poll(2) takes an int
+_POLL_AT_MOST = 2**31 - 1
 
 
 def start_time(pid: int) -> int:
@@ -38,6 +38,8 @@ def open_process(pid: int, started: int) -> int:
     """A pidfd of the recorded process, or -1 when it has ended."""
     if pid <= 0:
         return -1
+    from oci_runtime._shim import lib  # not for `state`, which gets by without it
+
     fd: int = lib.sys_pidfd_open(pid)
     if fd < 0:
         return -1
@@ -48,9 +50,18 @@ def open_process(pid: int, started: int) -> int:
 
 
 def wait_for_end(pidfd: int, timeout: float) -> bool:
-    """Sleeps until the process has ended, `timeout` seconds at most. Whether it has."""
+    """Sleeps until the process has ended, `timeout` seconds at most, or, when that is negative, for ever. Whether it
+    has."""
     from select import POLLIN, poll
 
     poller = poll()
     poller.register(pidfd, POLLIN)
-    return bool(poller.poll(int(timeout * 1000)))
+    if timeout < 0:
+        return bool(poller.poll())
+    from time import monotonic
+
+    end = monotonic() + timeout
+    while not poller.poll(min(max(end - monotonic(), 0) * 1000, _POLL_AT_MOST)):
+        if monotonic() >= end:
+            return False
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posix
 from errno import EBUSY, ECONNRESET, EOPNOTSUPP
+from select import POLLIN, poll
 
 from oci_runtime._shim import ffi, lib
 from oci_runtime.errors import PyociError, SystemCallError
@@ -107,7 +108,10 @@ _LITTLE = memoryview(b"\1\0\0\0").cast("I")[0] == 1
 
 
 def receive(socket: int) -> Report | None:
-    """The next message; None when init has become the process, or has ended."""
+    """The next message; None when init has become the process, or has ended. Handlers of signals run meanwhile."""
+    poller = poll()
+    poller.register(socket, POLLIN)
+    poller.poll()
     report = ffi.new("struct report *")
     descriptor = ffi.new("int *")
     got = lib.sys_receive(socket, report, descriptor)

@@ -54,9 +54,13 @@ _VERBS = {
 }
 
 
+class HookError(PyociError):
+    """A hook in the container failed."""
+
+
 def operation_failure(report: Report, plan: Plan | None) -> PyociError:
     """The error for a REPORT_FAILED. `plan` is the one that init was given."""
-    detail = f" ({report.text.strip()})" if report.text.strip() else ""
+    detail = f" ({' '.join(report.text.split())})" if report.text.strip() else ""
     if plan is None or report.op >= len(plan.operations):
         return SystemCallError(f"init failed{detail}", report.value)
     operation = plan.operations[report.op]
@@ -65,7 +69,7 @@ def operation_failure(report: Report, plan: Plan | None) -> PyociError:
     if operation.code == lib.OP_EXEC:
         return _not_executed(operation, report.value, detail)
     if operation.code == lib.OP_HOOK:
-        return _hook_failed(operation, report.value, report.text.strip())
+        return _hook_failed(operation, report.value, " ".join(report.text.split()))
     return SystemCallError(_describe(operation) + detail, report.value, operation.pointer)
 
 
@@ -100,7 +104,7 @@ def _not_executed(operation: Operation, errno: int, detail: str) -> PyociError:
 def _hook_failed(operation: Operation, errno: int, text: str) -> PyociError:
     path, kind = str(operation.s[0]), str(operation.s[3])
     if errno == ETIMEDOUT:
-        return PyociError(
+        return HookError(
             f"{kind} hook {path}: still running after its timeout of {operation.n[2]} s ({operation.pointer})"
         )
-    return PyociError(f"{kind} hook {path} failed: {text or strerror(errno)} ({operation.pointer})")
+    return HookError(f"{kind} hook {path} failed: {text or strerror(errno)} ({operation.pointer})")

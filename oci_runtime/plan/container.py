@@ -54,7 +54,7 @@ def plan_container(config: Config, context: Context) -> Plan:
         from oci_runtime.plan.sysctl import plan_sysctl
 
         plan_sysctl(plan, linux)
-    plan_enter_root(plan, context)
+    plan_enter_root(plan, config, context)
     if "personality" in linux:
         from oci_runtime.plan.personality import plan_personality
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oci_runtime._shim import lib
 from oci_runtime.paths import join
-from oci_runtime.plan.mount_options import PROPAGATION, RDONLY, REC, SLAVE
+from oci_runtime.plan.mount_options import PRIVATE, PROPAGATION, RDONLY, REC, SLAVE
 from oci_runtime.plan.operations import Directory, Tree
 
 TYPE_CHECKING = False
@@ -30,16 +30,13 @@ def plan_root(plan: Plan, config: Config, context: Context) -> None:
     tree = Tree(path, True, "/root/path")
     plan.needs(tree)
     plan.add(lib.OP_HOST_PROPAGATION, "/linux/rootfsPropagation", (), (SLAVE | REC,))
-    plan.add(
-        lib.OP_ROOTFS,
-        "/root/path",
-        (),
-        (tree, context.bind_propagation & ~REC, int(bool(context.bind_propagation & REC))),
-    )
+    # pivot_root(2) wants no shared root; "shared" means a new peer group, without the host, and comes later
+    propagation = context.bind_propagation or PRIVATE
+    plan.add(lib.OP_ROOTFS, "/root/path", (), (tree, propagation & ~REC, int(bool(propagation & REC))))
 
 
-def plan_enter_root(plan: Plan, context: Context) -> None:
-    """The change of root."""
+def plan_enter_root(plan: Plan, config: Config, context: Context) -> None:
+    """The change of root, and then linux.rootfsPropagation: an unbindable root would let no path be made read-only."""
     if not context.namespaces.has("mount"):
         code = lib.OP_CHROOT
     elif context.no_pivot:
@@ -47,15 +44,13 @@ def plan_enter_root(plan: Plan, context: Context) -> None:
     else:
         code = lib.OP_PIVOT_ROOT
     plan.add(code, "/root/path")
+    propagation = config.get("linux", {}).get("rootfsPropagation")
+    if propagation and context.namespaces.has("mount"):
+        numbers = (0, 0, 0, 0, 0, PROPAGATION[propagation])
+        plan.add(lib.OP_MOUNT_ATTRIBUTES, "/linux/rootfsPropagation", (None, None, "/"), numbers)
 
 
 def plan_root_attributes(plan: Plan, config: Config, context: Context) -> None:
-    """root.readonly and linux.rootfsPropagation, when nothing needs to be written any more."""
-    if not context.namespaces.has("mount"):
-        return
-    propagation = config.get("linux", {}).get("rootfsPropagation")
-    if propagation:
-        numbers = (0, 0, 0, 0, 0, PROPAGATION[propagation])
-        plan.add(lib.OP_MOUNT_ATTRIBUTES, "/linux/rootfsPropagation", (None, None, "/"), numbers)
-    if config["root"].get("readonly"):
+    """root.readonly, when nothing needs to be written any more."""
+    if context.namespaces.has("mount") and config["root"].get("readonly"):
         plan.add(lib.OP_MOUNT_ATTRIBUTES, "/root/readonly", (None, None, "/"), (0, RDONLY))

@@ -44,13 +44,9 @@ def _is_paused(container: Container) -> bool:
     cgroups = container.record["cgroups"]
     if not cgroups:
         return False
-    from oci_runtime.linux.cgroups.manager import from_state
+    from oci_runtime.linux.cgroups.frozen import is_frozen
 
-    manager = from_state(cgroups)
-    try:
-        return manager.frozen()
-    finally:
-        manager.close()
+    return is_frozen(cgroups)
 
 
 def _is_locked(container: Container) -> bool:

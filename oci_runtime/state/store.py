@@ -221,6 +221,12 @@ def load(root: str, container_id: str) -> Container:
     return Container(root, container_id, directory, record)
 
 
+def open_damaged(root: str, container_id: str) -> Container:
+    """A container whose record cannot be read, to be removed."""
+    nothing: Record = {}  # type: ignore[typeddict-item]
+    return Container(root, container_id, posix.open(f"{root}/{container_id}", _DIRECTORY), nothing)
+
+
 def list_ids(root: str) -> list[str]:
     """All ids on record, sorted. PyociError when `root` cannot be read."""
     return [name for name in _names(root) if name[0] != "~" and _exists(f"{root}/{name}/state.json")]
@@ -236,7 +242,7 @@ def _names(root: str) -> list[str]:
 
 
 def remove_unfinished(root: str, container_id: str) -> None:
-    """Removes what commands that were killed have left under the id: creates before they got it, a delete at its end."""
+    """Removes what commands that were killed left under the id: creates before they got it, a delete at its end."""
     for name in _names(root):
         if name.startswith(f"~{container_id[:_ID_PART]}~"):
             try:
