@@ -143,7 +143,9 @@ static __attribute__((noreturn)) void join_and_clone(const struct spawn *request
     if (!(request->flags & CLONE_NEWUSER))
         prctl(PR_SET_DUMPABLE, 0);
     join_namespaces(request);
-    long pid = clone_child(request, request->flags | CLONE_PARENT, NULL);
+    struct spawn here = *request;
+    here.cgroup = -1; /* the child is born where its parent is */
+    long pid = clone_child(&here, request->flags | CLONE_PARENT, NULL);
     if (pid < 0)
         child_fail(request, STEP_CLONE, errno);
     if (!pid)
@@ -156,11 +158,10 @@ static __attribute__((noreturn)) void join_and_clone(const struct spawn *request
 
 static int spawn_joined(const struct spawn *request, int *pidfd)
 {
-    struct spawn no_cgroup = *request;
     struct report report = {0};
     int none = -1;
-    no_cgroup.cgroup = -1;
-    long first = clone_child(&no_cgroup, 0, NULL);
+    /* Into the cgroup with the runtime's rights; having joined a user namespace it would lack them. */
+    long first = clone_child(request, 0, NULL);
     if (!first)
         join_and_clone(request);
     if (first < 0)

@@ -13,57 +13,70 @@ bundle, and `INDEX`, its table of contents, defined.
 
 from __future__ import annotations
 
+import builtins
 import sys
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import ExtensionFileLoader
+from fcntl import F_DUPFD_CLOEXEC, fcntl
 from gc import disable
 from marshal import loads
-from posix import O_CLOEXEC, O_RDONLY, close, open, pread, stat
+from posix import close, pread, stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import CodeType, ModuleType
-    from typing import Any, TypeAlias
+    from typing import Any
 
-    # path of the source, offset and size of the code, is a package, what it imports, mtime (ns) and size of the source
-    Entry: TypeAlias = tuple[str, int, int, bool, tuple[str, ...], int, int]
     FD: int
-    INDEX: tuple[str, bool, dict[str, Entry], dict[str, str], tuple[str, ...]]
+    # checked, offset and size of each module, paths of the extension modules, what sys.path gets
+    INDEX: tuple[bool, dict[str, tuple[int, int]], dict[str, str], tuple[str, ...]]
 
 ModuleClass = type(sys)
+
+# The bundle stays open, out of the way of --preserve-fds and of the numbers that are read in a list of descriptors.
+FIRST_DESCRIPTOR = 200
+
+
+class Entry:
+    """A module as the bundle has it: `status` is mtime (ns) and size of its source, `needs` what it surely imports."""
+
+    __slots__ = ("code", "is_package", "needs", "path", "status")
+
+    def __init__(self, data: bytes) -> None:
+        self.code, self.path, self.is_package, self.needs, self.status = loads(data)
 
 
 class BundleImporter:
     """Finder and loader (PEP 451) of the modules in the bundle, and of the extension modules by their known paths."""
 
-    __slots__ = ("bundle", "checked", "entries", "extensions")
+    __slots__ = ("checked", "extensions", "fd", "places")
 
-    def __init__(self, bundle: str, checked: bool, entries: dict[str, Entry], extensions: dict[str, str]) -> None:
-        self.bundle = bundle
+    def __init__(self, fd: int, checked: bool, places: dict[str, tuple[int, int]], extensions: dict[str, str]) -> None:
+        self.fd = fd
         self.checked = checked
-        self.entries = entries
+        self.places = places
         self.extensions = extensions
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
-        entry = self.entries.get(name)
-        if entry is None:
-            library = self.extensions.get(name)
-            if library is None:
-                return None
-            spec = ModuleSpec(name, ExtensionFileLoader(name, library), origin=library)
-            spec.has_location = True
-            return spec
-        if not self.fresh(entry):
+        if name in self.places:
+            return self.module_spec(name)
+        library = self.extensions.get(name)
+        if library is None:
             return None
-        spec = ModuleSpec(name, self, origin=entry[0], is_package=entry[3])  # type: ignore[arg-type]
-        try:
-            spec.loader_state = open(self.bundle, O_RDONLY | O_CLOEXEC)
-        except OSError:  # rebuilt or removed since this process began
-            return None
+        spec = ModuleSpec(name, ExtensionFileLoader(name, library), origin=library)
         spec.has_location = True
-        if entry[3]:
-            spec.submodule_search_locations = [entry[0][: entry[0].rindex("/")]]
+        return spec
+
+    def module_spec(self, name: str) -> Any:
+        entry = self.entry(name)
+        if entry is None:
+            return None
+        spec = ModuleSpec(name, self, origin=entry.path, is_package=entry.is_package)  # type: ignore[arg-type]
+        spec.loader_state = entry
+        spec.has_location = True
+        if entry.is_package:
+            spec.submodule_search_locations = [entry.path[: entry.path.rindex("/")]]
         return spec
 
     def create_module(self, spec: ModuleSpec) -> None:
@@ -72,13 +85,9 @@ class BundleImporter:
     def exec_module(self, module: ModuleType) -> None:
         spec = module.__spec__
         assert spec is not None
-        fd = spec.loader_state
-        try:
-            code = self.code(fd, self.entries[spec.name])
-            self.preload(fd, spec.name)
-        finally:
-            close(fd)
-        exec(code, module.__dict__)
+        entry = spec.loader_state
+        self.preload(entry)
+        exec(entry.code, module.__dict__)
 
     def get_code(self, name: str) -> CodeType | None:
         return None
@@ -87,69 +96,110 @@ class BundleImporter:
         """The source that tracebacks show; None where it is not readable."""
         import io
 
+        entry = self.entry(name)
+        if entry is None:
+            return None
         try:
-            with io.open_code(self.entries[name][0]) as file:
+            with io.open_code(entry.path) as file:
                 return str(file.read(), "utf-8")
-        except (KeyError, OSError):
+        except OSError:
             return None
 
     def is_package(self, name: str) -> bool:
-        return self.entries[name][3]
+        entry = self.entry(name)
+        return entry is not None and entry.is_package
 
-    def fresh(self, entry: Entry) -> bool:
-        """Whether the source is what was compiled; an installed bundle need not ask."""
-        if not self.checked:
-            return True
-        try:
-            status = stat(entry[0])
-        except OSError:
-            return False
-        return status.st_mtime_ns == entry[5] and status.st_size == entry[6]
+    def entry(self, name: str) -> Entry | None:
+        """The module, unless its source is no longer what was compiled; an installed bundle need not ask."""
+        place = self.places.get(name)
+        if place is None:
+            return None
+        entry = Entry(pread(self.fd, place[1], place[0]))
+        if self.checked:
+            try:
+                status = stat(entry.path)
+            except OSError:
+                return None
+            if entry.status != (status.st_mtime_ns, status.st_size):
+                return None
+        return entry
 
-    def code(self, fd: int, entry: Entry) -> CodeType:
-        code: CodeType = loads(pread(fd, entry[2], entry[1]))
-        return code
-
-    def preload(self, fd: int, importer: str) -> None:
-        """Executes what the module `importer` is going to import, as far as the bundle has it."""
-        for name in self.entries[importer][4]:
+    def preload(self, importer: Entry) -> None:
+        """Executes what a module is going to import, as far as the bundle has it."""
+        for name in importer.needs:
             if name not in sys.modules:
-                entry = self.entries[name]
-                if self.fresh(entry):
-                    self.load(name, entry, self.code(fd, entry))
+                entry = self.entry(name)
+                if entry:
+                    self.load(name, entry)
 
-    def load(self, name: str, entry: Entry, code: CodeType) -> None:
+    def load(self, name: str, entry: Entry) -> None:
         """What importlib does for one module whose parent is loaded, as short as it can be."""
         module = ModuleClass(name)
         namespace = module.__dict__
-        namespace["__file__"] = entry[0]
+        namespace["__file__"] = entry.path
         namespace["__loader__"] = self
         parent, _, tail = name.rpartition(".")
-        if entry[3]:
+        if entry.is_package:
             namespace["__package__"] = name
-            namespace["__path__"] = [entry[0][: entry[0].rindex("/")]]
+            namespace["__path__"] = [entry.path[: entry.path.rindex("/")]]
         else:
             namespace["__package__"] = parent
         sys.modules[name] = module
         try:
-            exec(code, namespace)
+            exec(entry.code, namespace)
         except BaseException:
             del sys.modules[name]
             raise
         if parent:
             setattr(sys.modules[parent], tail, module)
 
+    def load_whole(self, name: str) -> None:
+        """Loads a module that an import inside a function asks for, its parents and what it needs first, so that
+        importlib finds it loaded."""
+        parent = name.rpartition(".")[0]
+        if parent and parent not in sys.modules:
+            self.load_whole(parent)
+        entry = self.entry(name)
+        if entry:
+            self.preload(entry)
+            if name not in sys.modules:
+                self.load(name, entry)
+
+    def import_statement(
+        self,
+        name: str,
+        globals: Mapping[str, object] | None = None,
+        locals: Mapping[str, object] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        """builtins.__import__ for one thread: it need not take importlib's locks to load from the bundle."""
+        if fromlist and not level:
+            module = sys.modules.get(name)
+            if module is None and name in self.places:
+                self.load_whole(name)
+                module = sys.modules.get(name)
+            if module is not None:
+                for item in fromlist:
+                    submodule = f"{name}.{item}"
+                    if submodule in self.places and submodule not in sys.modules:
+                        self.load_whole(submodule)
+        return ordinary_import(name, globals, locals, fromlist or (), level)
+
+
+ordinary_import = builtins.__import__
+
 
 def run() -> None:
     """The command: never returns."""
-    bundle, checked, entries, extensions, paths = INDEX  # noqa: F821
-    importer = BundleImporter(bundle, checked, entries, extensions)
+    checked, places, extensions, paths = INDEX  # noqa: F821
+    fd = fcntl(FD, F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR)  # noqa: F821
+    close(FD)  # noqa: F821
+    importer = BundleImporter(fd, checked, places, extensions)
     sys.meta_path.insert(0, importer)
     sys.path += paths
-    try:
-        importer.preload(FD, "oci_runtime.cli.main")  # noqa: F821
-    finally:
-        close(FD)  # noqa: F821
+    builtins.__import__ = importer.import_statement
+    importer.load_whole("oci_runtime.cli.main")
     from oci_runtime.cli.main import run_and_exit
 
     run_and_exit()

@@ -20,6 +20,7 @@ import argparse
 import ast
 import hashlib
 import importlib.machinery
+import importlib.util
 import marshal
 import os
 import sys
@@ -52,7 +53,7 @@ class Module:
         self.status = path.stat()
         tree = ast.parse(path.read_bytes(), shown)
         self.imports = list(top_level_imports(tree, name, known))
-        self.code = marshal.dumps(compiled(tree, shown))
+        self.code = compiled(tree, shown)
 
 
 class Strip(ast.NodeTransformer):
@@ -177,6 +178,9 @@ def find_extensions(package: Path, dependencies: Path) -> dict[str, Path]:
                 break
         else:
             raise FileNotFoundError(f"{stem}*.so for {sys.implementation.cache_tag}: run `make build`")
+    json = importlib.util.find_spec("_json")
+    if json and json.origin and json.origin.endswith(".so"):  # Debian's; elsewhere it may be built in
+        found["_json"] = Path(json.origin)
     return found
 
 
@@ -198,25 +202,27 @@ def write(output: Path, package: Path, dependencies: Path, bundle_dir: Path, roo
         return str(path).removeprefix(root)
 
     modules = find_modules(package, shown(package))
-    entries = {}
+    places = {}
     body = b""
     for name, module in modules.items():
-        needed = tuple(order(name, modules))
-        path = shown(module.path)
         status = module.status
         is_package = module.path.name == "__init__.py"
-        entries[name] = (path, len(body), len(module.code), is_package, needed, status.st_mtime_ns, status.st_size)
-        body += module.code
+        needs = tuple(order(name, modules))
+        stamp = (status.st_mtime_ns, status.st_size)
+        # not marshal.dumps(module.code): nested, the code shares strings with the rest
+        data = marshal.dumps((module.code, shown(module.path), is_package, needs, stamp))
+        places[name] = (len(body), len(data))
+        body += data
     extensions = {name: shown(path) for name, path in find_extensions(package, dependencies).items()}
     paths = tuple(dict.fromkeys((shown(package), shown(dependencies))))
     importer = compiled(ast.parse(IMPORTER.read_bytes()), IMPORTER.name)
-    digest = hashlib.sha256(body + repr((entries, extensions, paths)).encode() + marshal.dumps(importer)).hexdigest()
+    digest = hashlib.sha256(body + repr((checked, extensions, paths)).encode() + marshal.dumps(importer)).hexdigest()
     bundle = bundle_dir / f"{output.name}-{digest[:16]}.bundle"
     # Offsets count from the start of the file, behind the head, whose length depends on them: room for the longest.
-    index = (shown(bundle), checked, entries, extensions, paths)
-    room = len(marshal.dumps((index, importer))) + 4 * len(entries)
-    for name, entry in entries.items():
-        entries[name] = (entry[0], entry[1] + room, *entry[2:])
+    index = (checked, places, extensions, paths)
+    room = len(marshal.dumps((index, importer))) + 4 * len(places)
+    for name, (offset, size) in places.items():
+        places[name] = (offset + room, size)
     head = marshal.dumps((index, importer))
     if len(head) > room:
         raise AssertionError("the head outgrew its room")

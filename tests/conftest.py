@@ -30,7 +30,7 @@ def state_root(pyoci: Path) -> Iterator[Path]:
         root = Path(folder)
         yield root
         for state in sorted(root.glob("*/state.json")):
-            command = [pyoci, "--root", root, "delete", "--force", state.parent.name]
+            command = [str(pyoci), "--root", str(root), "delete", "--force", state.parent.name]
             subprocess.run(command, stdin=subprocess.DEVNULL, check=True, timeout=60)
 
 

@@ -12,27 +12,53 @@ static uint64_t device_number(uint32_t major, uint32_t minor)
     return (minor & 0xff) | ((uint64_t)(major & 0xfff) << 8) | ((uint64_t)(minor & ~0xffu) << 12);
 }
 
+static int make_device(int parent, const char *name, const struct plan_op *op)
+{
+    return sys_mknodat(parent, name, (int)op->n[0], device_number((uint32_t)op->n[1], (uint32_t)op->n[2]));
+}
+
+static int open_device(int parent, const char *name, const struct plan_op *op)
+{
+    int fd = sys_openat(parent, name, O_PATH | O_NOFOLLOW, 0);
+    if (fd < 0 || is_device(fd, (uint32_t)op->n[0] & MODE_TYPE, (uint32_t)op->n[1], (uint32_t)op->n[2]))
+        return fd;
+    sys_close(fd);
+    return -E_EXIST;
+}
+
+/* By the descriptor, since the name may be another file's by now. chown(2) clears set-id bits, so mode comes last. */
+static int set_owner_and_mode(struct init *init, int device, const struct plan_op *op)
+{
+    char path[64] = "self/fd/";
+    int error = sys_fchownat(device, "", (uint32_t)op->n[3], (uint32_t)op->n[4], AT_EMPTY_PATH);
+    if (error || file_mode(device) == op->n[0])
+        return error;
+    int proc = open_procfs(init); /* fchmodat2(2), which needs no detour, came with Linux 6.6 */
+    text_append_number(path, sizeof path, device);
+    return proc < 0 ? proc : sys_fchmodat(proc, path, (int)op->n[0] & 07777);
+}
+
+/* What the image holds is kept when it is that device. Something else by that name is not trusted: it is replaced
+ * where the device is one of those that every container has, else it is an error (config-linux.md, Devices). */
 int op_device(struct init *init, const struct plan_op *op)
 {
     const char *name;
-    int mode = (int)op->n[0];
-    uint32_t major = (uint32_t)op->n[1], minor = (uint32_t)op->n[2];
     int parent = open_parent_in_root(init, op_text(init, op, 0), &name);
     if (parent < 0)
         return parent;
-    int error = sys_mknodat(parent, name, mode, device_number(major, minor));
-    if (error == -E_EXIST) {
-        /* What the image holds is kept when it is that device; something else by that name is not trusted. */
-        int there = sys_openat(parent, name, O_PATH | O_NOFOLLOW, 0);
-        int same = there >= 0 && is_device(there, (uint32_t)mode & MODE_TYPE, major, minor);
-        if (there >= 0)
-            sys_close(there);
-        error = same ? 0 : sys_unlinkat(parent, name);
-        if (!same && !error)
-            error = sys_mknodat(parent, name, mode, device_number(major, minor));
+    int error = make_device(parent, name, op);
+    int device = error && error != -E_EXIST ? error : open_device(parent, name, op);
+    if (device == -E_EXIST && op->n[5]) {
+        error = sys_unlinkat(parent, name);
+        if (!error)
+            error = make_device(parent, name, op);
+        device = error ? error : open_device(parent, name, op);
     }
-    if (!error)
-        error = sys_fchownat(parent, name, (uint32_t)op->n[3], (uint32_t)op->n[4], AT_SYMLINK_NOFOLLOW);
+    if (device == -E_EXIST)
+        text_append(init->detail, sizeof init->detail, "there is another file by that name");
+    error = device < 0 ? device : set_owner_and_mode(init, device, op);
+    if (device >= 0)
+        sys_close(device);
     sys_close(parent);
     return error;
 }
@@ -48,9 +74,19 @@ int op_bind_device(struct init *init, const struct plan_op *op)
     return error;
 }
 
+static int exists(const struct init *init, const char *path)
+{
+    int fd = open_in_root(init, path, O_PATH, 0);
+    if (fd >= 0)
+        sys_close(fd);
+    return fd >= 0;
+}
+
 int op_symlink(struct init *init, const struct plan_op *op)
 {
     const char *name;
+    if (op->n[1] && !exists(init, op_text(init, op, 0)))
+        return 0;
     int parent = open_parent_in_root(init, op_text(init, op, 1), &name);
     if (parent < 0)
         return parent;
@@ -90,12 +126,36 @@ static int open_terminal(struct init *init, int *peer)
     return master;
 }
 
+/* Opens /dev/console of the new root, a file to be covered; a link by that name is the image's, and not followed. */
+static int make_console(struct init *init)
+{
+    const char *name;
+    int parent = open_parent_in_root(init, "/dev/console", &name);
+    if (parent < 0)
+        return parent;
+    int fd = sys_openat(parent, name, O_PATH | O_NOFOLLOW, 0);
+    int link = fd >= 0 && (file_mode(fd) & MODE_TYPE) == MODE_SYMLINK;
+    int error = link ? sys_unlinkat(parent, name) : 0;
+    if (!error && (link || fd == -E_NOENT)) {
+        if (fd >= 0)
+            sys_close(fd);
+        error = sys_mknodat(parent, name, MODE_REGULAR | 0644, 0);
+        fd = error ? error : sys_openat(parent, name, O_PATH | O_NOFOLLOW, 0);
+    }
+    sys_close(parent);
+    if (fd >= 0 && (error || filesystem_magic(fd) == PROC_SUPER_MAGIC || (file_mode(fd) & MODE_TYPE) == MODE_SYMLINK)) {
+        sys_close(fd);
+        return error ? error : -E_PERM;
+    }
+    return fd;
+}
+
 static int bind_console(struct init *init, int peer)
 {
     int mount = sys_open_tree(peer, "", AT_EMPTY_PATH | OPEN_TREE_CLONE);
     if (mount < 0)
         return mount;
-    int destination = make_in_root(init, "/dev/console", MODE_REGULAR);
+    int destination = make_console(init);
     int error = destination < 0 ? destination : sys_move_mount(mount, destination, "");
     if (destination >= 0)
         sys_close(destination);

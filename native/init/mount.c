@@ -288,6 +288,8 @@ int op_masked_path(struct init *init, const struct plan_op *op)
 
 int op_readonly_path(struct init *init, const struct plan_op *op)
 {
+    if (text_equal(op_text(init, op, 0), "/"))
+        return set_attributes(init->root_fd, 0, MOUNT_ATTR_RDONLY, 0, 0);
     int fd = open_in_root(init, op_text(init, op, 0), O_PATH, 0);
     if (fd < 0)
         return missing(fd) ? 0 : fd;

@@ -108,16 +108,20 @@ int op_find_executable(struct init *init, const struct plan_op *op)
             return -E_NAMETOOLONG;
         return text_append(init->executable, PATH_SIZE, name) ? executable(init->executable) : -E_NAMETOOLONG;
     }
-    while (found && *path) {
+    for (int more = *path != 0; found && more;) {
         size_t n = 0;
         init->executable[0] = 0;
-        if (*path == ':')
-            text_append(init->executable, PATH_SIZE, op_text(init, op, 2)), n = text_length(init->executable);
+        if (*path != '/') { /* relative to the working directory; so is an empty element */
+            text_append(init->executable, PATH_SIZE, op_text(init, op, 2));
+            text_append(init->executable, PATH_SIZE, "/");
+            n = text_length(init->executable);
+        }
         for (; *path && *path != ':'; path++)
             if (n + 1 < PATH_SIZE)
                 init->executable[n++] = *path;
         init->executable[n] = 0;
-        path += *path == ':';
+        more = *path == ':';
+        path += more;
         if (text_append(init->executable, PATH_SIZE, "/") && text_append(init->executable, PATH_SIZE, name))
             found = executable(init->executable);
         if (found == -E_ACCES)

@@ -41,6 +41,7 @@ COMMANDS = (
     "spec",
     "start",
     "state",
+    "update",
 )
 
 OPTIONS = (

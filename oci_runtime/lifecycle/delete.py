@@ -76,7 +76,7 @@ def kill_and_destroy(container: Container, warn: Callable[[str], None]) -> None:
     _kill(container, manager)
     if manager:
         manager.delete()
-    hooks = _poststop_hooks(container)
+    hooks = _poststop_hooks(container, warn)
     container.remove()
     container.close()
     if hooks:
@@ -106,15 +106,15 @@ def _kill(container: Container, manager: Manager | None) -> None:
             raise PyociError(f"process {record['pid']} of container {record['id']} does not end after SIGKILL")
 
 
-def _poststop_hooks(container: Container) -> list[Hook]:
-    """None when an earlier delete was interrupted after it had removed the configuration."""
+def _poststop_hooks(container: Container, warn: Callable[[str], None]) -> list[Hook]:
     if "poststop" not in container.record["hooks"]:
         return []
     from oci_runtime.lifecycle.start import saved_config
 
     try:
         return saved_config(container)["hooks"]["poststop"]
-    except FileNotFoundError:
+    except PyociError as error:  # an earlier delete may have been interrupted at its end
+        warn(f"the poststop hooks are not known any more: {error}")
         return []
 
 

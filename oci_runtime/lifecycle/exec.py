@@ -111,7 +111,8 @@ class _Exec:
         open_descriptors(plan)
         child = self._spawn(plan, init, manager)
         master = self._converse(child, plan)
-        wait_for_exec(self.container, child.socket, plan, self.signals)
+        wait_for_exec(self.container, child.socket, plan, self.signals, child)
+        hold()
         posix.close(child.socket)
         return child, master
 

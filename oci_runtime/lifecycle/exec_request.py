@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from oci_runtime.errors import UsageError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oci_runtime.lifecycle.requests import ExecRequest
@@ -19,6 +21,8 @@ def process_of(request: ExecRequest, config: Config) -> Process:
     process["terminal"] = request.tty
     process.pop("consoleSize", None)
     if request.cwd:
+        if request.cwd[0] != "/":
+            raise UsageError(f"--cwd {request.cwd}: must be an absolute path inside the container")
         process["cwd"] = request.cwd
     if request.env:
         process["env"] = [*process.get("env", ()), *request.env]
@@ -50,6 +54,11 @@ def _add_capabilities(process: Process, request: ExecRequest) -> None:
     inheritable, so it is made ambient only where config.json names inheritable ones."""
     if not request.caps:
         return
+    from oci_runtime.spec.validate_process import CAPABILITIES
+
+    for name in request.caps:
+        if name not in CAPABILITIES:
+            raise UsageError(f"--cap {name}: no such capability; valid are {', '.join(CAPABILITIES)}")
     sets = {**process.get("capabilities", {})}
     names = ["bounding", "effective", "permitted"]
     if sets.get("inheritable"):

@@ -49,7 +49,8 @@ class Launched:
 def launch(request: CreateRequest, *, detached: bool, wait_for_start: bool, warn: Callable[[str], None]) -> Launched:
     """Makes the container up to the point where only the word to start is missing.
 
-    `detached`: nobody stays who could be the terminal's other end. On failure everything is undone.
+    `detached`: nobody stays who could be the terminal's other end. On failure everything is undone. On success signals
+    wait, see interruption.py: the caller releases them where it can undo, or keeps what is made.
     """
     config, text = read_config(request.bundle)
     check_console(config, request, detached=detached)
@@ -155,6 +156,7 @@ class _Launch:
         child = self._spawn(plan)
         launched = Launched(self.config, self.container, child, plan, self.undo)
         self._converse(launched, wait_for_start)
+        hold()
         return launched
 
     def _cgroup_manager(self) -> Manager | None:
@@ -200,6 +202,7 @@ class _Launch:
             "resctrl": self.resctrl,
             "hooks": [kind for kind, hooks in self.config.get("hooks", {}).items() if hooks],
             "operations": 0,
+            "paused": False,
             "rootless": self.rootless,
         }
 

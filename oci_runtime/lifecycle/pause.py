@@ -20,6 +20,8 @@ def pause(root: str, container_id: str) -> None:
     if found not in ("created", "running"):
         raise StateError(f"container not running or created: {found}")
     manager = cgroups_of(container)
+    container.record["paused"] = True  # first, for what is recorded is looked into
+    container.save()
     manager.freeze()
 
 

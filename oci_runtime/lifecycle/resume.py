@@ -15,3 +15,6 @@ def resume(root: str, container_id: str) -> None:
     if status(container) != "paused" and not cgroups_of(container).frozen():
         raise StateError("container not paused")
     cgroups_of(container).thaw()
+    if container.record["paused"]:
+        container.record["paused"] = False
+        container.save()

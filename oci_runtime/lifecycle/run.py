@@ -7,6 +7,7 @@ import posix
 from oci_runtime._shim import lib
 from oci_runtime.errors import StateError
 from oci_runtime.lifecycle.hook_state import state_in_container
+from oci_runtime.lifecycle.interruption import hold, release
 from oci_runtime.lifecycle.launch import launch
 from oci_runtime.lifecycle.start import run_poststart_hooks, wait_for_exec
 from oci_runtime.lifecycle.warnings import to_stderr
@@ -28,6 +29,7 @@ def run(request: RunRequest, warn: Callable[[str], None] = to_stderr) -> int:
     launched = launch(request, detached=request.detach, wait_for_start=False, warn=warn)
     signals = notify = None
     try:
+        release()
         if not request.detach:
             from oci_runtime.lifecycle.foreground import Signals
 
@@ -60,6 +62,7 @@ def _start(launched: Launched, signals: Signals | None) -> None:
     state = state_in_container(container.record, "created") if "startContainer" in container.record["hooks"] else b""
     launched.child.answer(state)
     wait_for_exec(container, launched.child.socket, launched.plan, signals)
+    hold()
     container.record["status"] = "running"
     container.save()
 

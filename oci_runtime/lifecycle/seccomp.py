@@ -6,7 +6,7 @@ import posix
 
 from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, SystemCallError
-from oci_runtime.lifecycle.hook_state import SPEC_VERSION, oci_state
+from oci_runtime.lifecycle.hook_state import SPEC_VERSION
 from oci_runtime.linux.seccomp_cache import filter_for
 from oci_runtime.plan.context import SeccompFilter
 from oci_runtime.plan.operations import Blob
@@ -16,8 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from oci_runtime.spec.types import ContainerProcessState, Seccomp
-    from oci_runtime.state.store import Record
+    from oci_runtime.spec.types import ContainerProcessState, Seccomp, State
 
 # No container can have this as its id.
 CACHE = "~seccomp"
@@ -31,8 +30,9 @@ def compile_filter(seccomp: Seccomp, root: str, warn: Callable[[str], None]) -> 
     return SeccompFilter(blob, compiled.flags, compiled.notify)
 
 
-def hand_over_listener(pidfd: int, descriptor: int, pid: int, record: Record, seccomp: Seccomp) -> None:
-    """Gives the listener of init to the agent at linux.seccomp.listenerPath (config-linux.md, Seccomp)."""
+def hand_over_listener(pidfd: int, descriptor: int, pid: int, container: State, seccomp: Seccomp) -> None:
+    """Gives the listener of the process `pid` to the agent at linux.seccomp.listenerPath (config-linux.md,
+    Seccomp), with the state of its container."""
     from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM
     from _socket import socket as new_socket
 
@@ -44,7 +44,7 @@ def hand_over_listener(pidfd: int, descriptor: int, pid: int, record: Record, se
         "fds": ["seccompFd"],
         "pid": pid,
         "metadata": seccomp.get("listenerMetadata", ""),
-        "state": oci_state(record, "creating"),
+        "state": container,
     }
     text = dumps(state).encode()
     path = seccomp["listenerPath"]

@@ -6,7 +6,8 @@ import posix
 
 from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, StateError
-from oci_runtime.lifecycle.hook_state import hook_state, state_in_container
+from oci_runtime.lifecycle.hook_state import hook_state, oci_state, state_in_container
+from oci_runtime.lifecycle.interruption import hold, release
 from oci_runtime.lifecycle.warnings import to_stderr
 from oci_runtime.linux import spawn
 from oci_runtime.linux.processes import open_process
@@ -92,10 +93,17 @@ def _connect(container: Container) -> int:
     return socket.detach()
 
 
-def wait_for_exec(container: Container, socket: int, plan: Plan | None, signals: Signals | None = None) -> None:
+def wait_for_exec(
+    container: Container,
+    socket: int,
+    plan: Plan | None,
+    signals: Signals | None = None,
+    further: spawn.Child | None = None,
+) -> None:
     """Returns when init has become the process. Without `plan` it is made again when init's failure needs words.
 
-    With `signals` one that ends commands raises Interrupted.
+    With `signals` one that ends commands raises Interrupted. `further` is the process of exec, else it is the
+    container's own.
     """
     while True:
         if signals:
@@ -104,7 +112,7 @@ def wait_for_exec(container: Container, socket: int, plan: Plan | None, signals:
         if report is None:
             return
         if report.kind == lib.REPORT_LISTENER:
-            _hand_over_listener(container, report.value)
+            _hand_over_listener(container, report.value, further)
             spawn.send_state(socket, b"")
         elif plan:
             raise spawn.failure(report, plan)
@@ -115,13 +123,16 @@ def wait_for_exec(container: Container, socket: int, plan: Plan | None, signals:
             raise spawn.failure(report, again)
 
 
-def _hand_over_listener(container: Container, descriptor: int) -> None:
+def _hand_over_listener(container: Container, descriptor: int, further: spawn.Child | None) -> None:
     from oci_runtime.lifecycle.seccomp import hand_over_listener
 
     record = container.record
-    pidfd = open_process(record["pid"], record["start_time"])
     seccomp = saved_config(container)["linux"]["seccomp"]
-    hand_over_listener(pidfd, descriptor, record["pid"], record, seccomp)
+    if further:
+        hand_over_listener(further.pidfd, descriptor, further.pid, oci_state(record, "running"), seccomp)
+        return
+    pidfd = open_process(record["pid"], record["start_time"])
+    hand_over_listener(pidfd, descriptor, record["pid"], oci_state(record, "creating"), seccomp)
     posix.close(pidfd)
 
 
@@ -135,10 +146,15 @@ def _plan_again(container: Container) -> Plan:
 
 
 def saved_config(container: Container) -> Config:
-    """The configuration that the container was created with."""
+    """The configuration that the container was created with. PyociError when its record is damaged."""
     from oci_runtime.spec.document import parse_object
 
-    return parse_object(container.read("config.json"), "config.json")  # type: ignore[return-value]
+    path = f"{container.path}/config.json"
+    try:
+        text = container.read("config.json")
+    except OSError as error:
+        raise PyociError(f"cannot open {path}: {error.strerror}") from error
+    return parse_object(text, path)  # type: ignore[return-value]
 
 
 def run_poststart_hooks(container: Container, config: Config, warn: Callable[[str], None]) -> None:
@@ -146,8 +162,11 @@ def run_poststart_hooks(container: Container, config: Config, warn: Callable[[st
     from oci_runtime.linux.hooks import run_hooks
 
     try:
+        release()
         run_hooks(config["hooks"]["poststart"], "poststart", hook_state(container.record, "running"))
-    except PyociError:
+        hold()
+    except BaseException:
+        hold()
         from oci_runtime.lifecycle.delete import kill_and_destroy
 
         kill_and_destroy(container, warn)

@@ -9,6 +9,7 @@ from oci_runtime.errors import PyociError, SystemCallError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TypedDict
 
     from oci_runtime.spec.types import IntelRdt
@@ -73,6 +74,14 @@ def make_groups(rdt: IntelRdt, groups: Groups, pid: int) -> None:
     if groups["monitoring"]:
         _make(groups["monitoring"], _POINTER + "/enableMonitoring")
         _write(groups["monitoring"], "tasks", f"{pid}\n", _POINTER + "/enableMonitoring")
+
+
+def update_group(rdt: IntelRdt, groups: Groups) -> Callable[[], None]:
+    """Writes the schemata of `rdt` to a container's group; the result takes it back. SystemCallError when refused."""
+    group = groups["group"]
+    before = _read(group, "schemata")
+    _write(group, "schemata", "\n".join(_wanted_schemata(rdt)) + "\n", _POINTER)
+    return lambda: _write(group, "schemata", before, _POINTER)
 
 
 def remove_groups(groups: Groups) -> None:

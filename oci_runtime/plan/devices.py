@@ -28,7 +28,6 @@ DEFAULT_LINKS = (
     ("/proc/self/fd/0", "/dev/stdin"),
     ("/proc/self/fd/1", "/dev/stdout"),
     ("/proc/self/fd/2", "/dev/stderr"),
-    ("/proc/kcore", "/dev/core"),
 )
 
 
@@ -60,11 +59,12 @@ def plan_devices(plan: Plan, config: Config, context: Context) -> None:
         how(plan, f"/linux/devices/{i}", path, mode, major, minor, device.get("uid", 0), device.get("gid", 0))
     for target, path in DEFAULT_LINKS:
         plan.add(lib.OP_SYMLINK, "", (target, path))
+    plan.add(lib.OP_SYMLINK, "", ("/proc/kcore", "/dev/core"), (0, 1))
     plan.add(lib.OP_SYMLINK, "", ("pts/ptmx", "/dev/ptmx"), (1,))
 
 
 def _make(plan: Plan, pointer: str, path: str, mode: int, major: int, minor: int, uid: int, gid: int) -> None:
-    plan.add(lib.OP_DEVICE, pointer, (path,), (mode, major, minor, uid, gid))
+    plan.add(lib.OP_DEVICE, pointer, (path,), (mode, major, minor, uid, gid, int(not pointer)))
 
 
 def _bind(plan: Plan, pointer: str, path: str, mode: int, major: int, minor: int, uid: int, gid: int) -> None:

@@ -167,6 +167,10 @@ def _parse(text: str, name: str) -> Any:
     try:
         document, end = scan(text, start)
         rest = text[end:].lstrip(_WHITESPACE)
+    except SystemError:  # the scanner wants to raise an exception of json.decoder, which is not imported
+        import json.decoder  # noqa: F401
+
+        return _parse(text, name)
     except (ValueError, StopIteration, RecursionError, _ConstantError) as error:
         from oci_runtime.spec.explain import syntax_error
 

@@ -23,9 +23,11 @@ def status(container: Container) -> str:
         return "stopped"
     if record["status"] == "creating":
         return "creating"
-    if record["status"] == "created" and _waits(container):
+    if record["status"] == "created" and not record["paused"] and _waits(container):
         return "created"
-    return "paused" if _is_paused(container) else "running"
+    if _is_paused(container):
+        return "paused"
+    return "created" if record["status"] == "created" and _waits(container) else "running"
 
 
 def _waits(container: Container) -> bool:

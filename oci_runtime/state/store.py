@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     class Record(TypedDict):
         """state.json. `start_time` is that of linux/processes.py; `created` is RFC 3339; `owner` a uid;
-        `cgroups` what their manager recorded; `hooks` the kinds that the configuration has; `operations` how many
-        init's plan has; `status` "creating", "created" or "running", which tells how far the container's commands got,
-        not whether it lives."""
+        `cgroups` and `resctrl` what their managers recorded; `hooks` the kinds that the configuration has; `operations`
+        how many init's plan has; `paused` that `pause` was called; `status` "creating", "created" or "running", which
+        tells how far the container's commands got, not whether it lives."""
 
         version: int
         ociVersion: str
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         resctrl: Groups | None
         hooks: list[str]
         operations: int
+        paused: bool
         rootless: bool
 
 
@@ -61,6 +62,7 @@ _TYPES = {
     "ociVersion": str,
     "operations": int,
     "owner": int,
+    "paused": bool,
     "pid": int,
     "rootfs": str,
     "rootless": bool,
@@ -256,8 +258,9 @@ def remove_unfinished(root: str, container_id: str) -> None:
                 continue  # at work
             finally:
                 posix.close(directory)
-    if not _exists(f"{root}/{container_id}/state.json"):
-        _rmdir(f"{root}/{container_id}")
+    path = f"{root}/{container_id}"
+    if _exists(path) and not _exists(f"{path}/state.json"):
+        _rmdir(path)
 
 
 def _remove_unnamed(path: str) -> None:
@@ -302,8 +305,11 @@ def _make_directories(path: str) -> None:
         posix.mkdir(path, 0o700)
     except FileExistsError:
         return
-    except FileNotFoundError:
-        _make_directories(path.rpartition("/")[0])
+    except FileNotFoundError as error:
+        parent = path.rpartition("/")[0]
+        if _exists(parent):
+            raise PyociError(f"cannot make the state directory {path}: {error.strerror}") from error
+        _make_directories(parent)
         _make_directories(path)
     except OSError as error:
         raise PyociError(f"cannot make the state directory {path}: {error.strerror}") from error

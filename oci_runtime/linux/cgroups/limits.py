@@ -44,19 +44,36 @@ class Write:
         self.optional = optional
         self.instead = instead
 
+    def alternatives(self) -> list[tuple[str, str]]:
+        """Files and the values for them; the first file that exists counts."""
+        pairs = [(file, self.value) for file in self.files]
+        return [*pairs, self.instead] if self.instead else pairs
+
     def __repr__(self) -> str:
         return f"Write({self.controller!r}, {self.files!r}, {self.value!r}, {self.pointer!r})"
 
 
 def run(writes: Sequence[Write], locate: Callable[[str], Cgroup | None], why_missing: Callable[[str], str]) -> None:
     """Carry out `writes`, which are grouped by controller."""
+    carry_out(writes, find(writes, locate, why_missing), why_missing)
+
+
+def find(
+    writes: Sequence[Write], locate: Callable[[str], Cgroup | None], why_missing: Callable[[str], str]
+) -> dict[str, Cgroup]:
+    """The cgroup of each controller of `writes`; all of them before anything is written."""
     cgroups: dict[str, Cgroup] = {}
-    for write in writes:  # all of them before anything is written
+    for write in writes:
         if write.controller not in cgroups:
             found = locate(write.controller)
             if found is None:
                 raise _missing(write, why_missing)
             cgroups[write.controller] = found
+    return cgroups
+
+
+def carry_out(writes: Sequence[Write], cgroups: dict[str, Cgroup], why_missing: Callable[[str], str]) -> None:
+    """Carry out `writes` in the `cgroups` of their controllers."""
     later: list[Write] = []
     group = ""
     for write in writes:
@@ -80,10 +97,7 @@ def _run_again(later: list[Write], cgroups: dict[str, Cgroup], why_missing: Call
 
 def _try(write: Write, cgroup: Cgroup) -> int:
     directory = cgroup.require()
-    pairs = [(file, write.value) for file in write.files]
-    if write.instead:
-        pairs.append(write.instead)
-    for file, value in pairs:
+    for file, value in write.alternatives():
         try:
             _fs.write(directory, file, value)
             return 0

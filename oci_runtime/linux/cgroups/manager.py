@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from oci_runtime.linux.cgroups.cgroup import Cgroup
     from oci_runtime.linux.cgroups.mounts import ContainerMounts
+    from oci_runtime.linux.cgroups.snapshot import Snapshot
     from oci_runtime.spec.types import Resources
 
 
@@ -50,6 +51,13 @@ class Manager:
         With `devices` the device rules too: those of `resources` in order, then the devices every container may use;
         absent rules mean nothing but the latter. Raises SpecError before anything is written for what cannot be done
         with this version of cgroups.
+        """
+        raise NotImplementedError
+
+    def update(self, resources: Resources, *, pointer: str) -> Snapshot:
+        """apply() without devices, all or nothing: when one limit is refused the others are as they were.
+
+        The restore() of the result takes it back.
         """
         raise NotImplementedError
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from oci_runtime.linux.cgroups.mounts import ContainerMounts
+    from oci_runtime.linux.cgroups.snapshot import Snapshot
     from oci_runtime.spec.types import Resources
 
 # Named hierarchies and the v2 tree limit nothing here: a host that does not let us in there still runs containers.
@@ -100,6 +101,11 @@ class V1(Manager):
             limits.run(limits_v1.plan(resources, pointer), self._holder, self._why_missing)
         if devices:
             self.apply_devices(resources, pointer=pointer)
+
+    def update(self, resources: Resources, *, pointer: str) -> Snapshot:
+        from oci_runtime.linux.cgroups import limits_v1, snapshot
+
+        return snapshot.run(limits_v1.plan(resources, pointer), self._holder, self._why_missing)
 
     def _holder(self, controller: str) -> Cgroup | None:
         found = self.find(controller)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from oci_runtime.linux.cgroups.mounts import ContainerMounts
+    from oci_runtime.linux.cgroups.snapshot import Snapshot
     from oci_runtime.spec.types import Resources
 
 _FREEZE_TIMEOUT = 10.0
@@ -137,6 +138,13 @@ class V2(Manager):
             limits.run(writes, lambda _: self.cgroup, self.why_missing)
         if devices:
             self.apply_devices(resources, pointer=pointer)
+
+    def update(self, resources: Resources, *, pointer: str) -> Snapshot:
+        from oci_runtime.linux.cgroups import limits_v2, snapshot
+
+        writes = limits_v2.plan(resources, pointer)
+        limits_v2.check_before_update(self.cgroup, resources, pointer)
+        return snapshot.run(writes, lambda _: self.cgroup, self.why_missing)
 
     def apply_devices(self, resources: Resources | None, *, pointer: str = "/linux/resources") -> None:
         from oci_runtime.linux.cgroups import bpf, devices

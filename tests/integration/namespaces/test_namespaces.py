@@ -44,9 +44,7 @@ def test_a_container_can_stay_in_all_of_the_hosts_namespaces(bundle: Bundle, pyo
     assert "boot" not in done.out.split()
 
 
-def test_a_pod_shares_network_ipc_and_uts(
-    new_bundle: Callable[[str], Bundle], pyoci: Pyoci
-) -> None:
+def test_a_pod_shares_network_ipc_and_uts(new_bundle: Callable[[str], Bundle], pyoci: Pyoci) -> None:
     """As podman has it: an infra container first, and members that join it by /proc/PID/ns."""
     infra = new_bundle("infra").args("/bin/sleep", "60")
     infra.config["hostname"] = "pod"
@@ -79,7 +77,9 @@ def test_all_namespaces_of_another_container(new_bundle: Callable[[str], Bundle]
     assert "sleep 60" in done.out
 
 
-def test_a_joined_pid_namespace_makes_the_container_a_sibling(new_bundle: Callable[[str], Bundle], pyoci: Pyoci) -> None:
+def test_a_joined_pid_namespace_makes_the_container_a_sibling(
+    new_bundle: Callable[[str], Bundle], pyoci: Pyoci
+) -> None:
     """Its process is not pid 1 there, its parent is the runtime's, and what it runs dies with its cgroup."""
     first = pyoci.run_detached(new_bundle("infra").args("/bin/sleep", "60"))
     member = new_bundle("member").namespace("pid", f"/proc/{first.pid}/ns/pid")
@@ -343,7 +343,9 @@ def test_sysctl_does_not_need_a_procfs_in_the_container(bundle: Bundle, pyoci: P
 
 
 def test_the_loopback_device_is_up_and_works(bundle: Bundle, pyoci: Pyoci) -> None:
-    bundle.shell("ip addr show lo; (echo hello | nc -l -p 9 -w 2 >/dev/null &) ; sleep 0.2; nc -w 2 127.0.0.1 9 </dev/null")
+    bundle.shell(
+        "ip addr show lo; (echo hello | nc -l -p 9 -w 2 >/dev/null &) ; sleep 0.2; nc -w 2 127.0.0.1 9 </dev/null"
+    )
     done = pyoci.run(bundle)
     assert "127.0.0.1/8" in done.out
     assert "hello" in done.out

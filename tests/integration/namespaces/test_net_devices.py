@@ -36,14 +36,14 @@ def device_in(pid: int, name: str) -> dict[str, Any]:
 
 
 def test_a_device_keeps_what_it_has(bundle: Bundle, pyoci: Pyoci, veth: str) -> None:
-    ip("link", "set", veth, "mtu", "1234", "address", "02:00:00:12:34:56", "alias", "some alias")
+    ip("link", "set", veth, "mtu", "1400", "address", "02:00:00:12:34:56", "alias", "some alias")
     ip("addr", "add", "10.9.8.7/24", "brd", "10.9.8.255", "dev", veth)
     ip("addr", "add", "10.9.8.8/32", "dev", veth)
-    ip("addr", "add", "fd00:1234::1/64", "nodad", "dev", veth)
+    ip("addr", "add", "fd00:1234::1/64", "dev", veth, "nodad")
     bundle.linux["netDevices"] = {veth: {}}
     container = pyoci.run_detached(bundle.args("/bin/sleep", "60"))
     device = device_in(container.pid, veth)
-    assert device["mtu"] == 1234
+    assert device["mtu"] == 1400
     assert device["address"] == "02:00:00:12:34:56"
     assert "UP" in device["flags"]
     addresses = {(each["local"], each["prefixlen"]) for each in device["addr_info"] if each["scope"] == "global"}
@@ -80,7 +80,7 @@ def test_into_a_user_namespaces_network(bundle: Bundle, pyoci: Pyoci, veth: str)
     assert "eth0" in pyoci.run(bundle.args("ip", "-o", "link")).out
 
 
-def test_a_name_template_is_not_taken_for_a_pattern(bundle: Bundle, pyoci: Pyoci, veth: str) -> None:
+def test_a_name_that_no_device_can_have(bundle: Bundle, pyoci: Pyoci, veth: str) -> None:
     bundle.linux["netDevices"] = {veth: {"name": "bad name"}}
     done = pyoci.run(bundle, check=False)
     assert done.code != 0
@@ -132,3 +132,12 @@ def test_devices_need_a_network_namespace(bundle: Bundle, pyoci: Pyoci, veth: st
     assert os.path.exists(f"/sys/class/net/{veth}")
     assert done.code != 0
     assert "/linux/netDevices" in done.err
+
+
+def test_the_kernel_fills_in_a_template(bundle: Bundle, pyoci: Pyoci, veth: str) -> None:
+    ip("addr", "add", "10.9.4.1/30", "dev", veth)
+    ip("addr", "add", "10.9.4.2/30", "dev", f"{veth}p")
+    bundle.linux["netDevices"] = {veth: {"name": "net%d"}, f"{veth}p": {"name": "net%d"}}
+    done = pyoci.run(bundle.args("ip", "-o", "-4", "addr"))
+    found = {line.split()[1]: line.split()[3] for line in done.out.splitlines()}
+    assert found == {"lo": "127.0.0.1/8", "net0": "10.9.4.1/30", "net1": "10.9.4.2/30"}

@@ -110,3 +110,12 @@ def test_a_group_must_be_in_a_resctrl_filesystem(mount: Path, monkeypatch: pytes
 def test_no_mount_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(PyociError, match="no resctrl filesystem is mounted"):
         resctrl.find_mount()
+
+
+def test_an_update_writes_its_schemata_and_can_be_taken_back(mount: Path) -> None:
+    groups = resctrl.plan_groups({"l3CacheSchema": "L3:0=ff"}, "c1", str(mount))
+    resctrl.make_groups({"l3CacheSchema": "L3:0=ff"}, groups, 42)
+    take_back = resctrl.update_group({"memBwSchema": "MB:0=20"}, groups)
+    assert (mount / "c1/schemata").read_text() == "MB:0=20\n"
+    take_back()
+    assert (mount / "c1/schemata").read_text() == "L3:0=ff\n"

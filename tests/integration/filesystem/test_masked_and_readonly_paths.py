@@ -1,0 +1,134 @@
+"""linux.maskedPaths, linux.readonlyPaths (config-linux.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from containers import Bundle, Pyoci
+from host_mounts import HostMounts
+from mountinfo import parse
+
+
+@pytest.fixture
+def secret(bundle: Bundle) -> Path:
+    """/secret/file in the image."""
+    path = bundle.rootfs / "secret"
+    path.mkdir()
+    (path / "file").write_text("secret")
+    bundle.linux["maskedPaths"] = []
+    bundle.linux["readonlyPaths"] = []
+    return path
+
+
+@pytest.mark.usefixtures("secret")
+def test_masked_file(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.linux["maskedPaths"] = ["/secret/file"]
+    assert pyoci.run(bundle.shell("cat /secret/file; stat -c '%F %t:%T' /secret/file")).out == "character special file 1:3\n"
+
+
+def test_masked_directory(bundle: Bundle, pyoci: Pyoci, secret: Path) -> None:
+    bundle.linux["maskedPaths"] = ["/secret"]
+    done = pyoci.run(bundle.shell("ls -A /secret; touch /secret/new || true"))
+    assert done.out == ""
+    assert "Read-only file system" in done.err
+    assert (secret / "file").read_text() == "secret"
+
+
+def test_masked_path_is_not_written_through(bundle: Bundle, pyoci: Pyoci, secret: Path) -> None:
+    bundle.linux["maskedPaths"] = ["/secret/file"]
+    pyoci.run(bundle.shell("echo x > /secret/file"))
+    assert (secret / "file").read_text() == "secret"
+
+
+@pytest.mark.parametrize("paths", ["maskedPaths", "readonlyPaths"])
+@pytest.mark.usefixtures("secret")
+def test_missing_paths_are_ignored(bundle: Bundle, pyoci: Pyoci, paths: str) -> None:
+    bundle.linux[paths] = ["/missing", "/missing/below", "/secret/file/below", "/proc/no-such-file"]
+    assert pyoci.run(bundle.args("ls", "-d", "/missing"), check=False).code != 0
+    assert not (bundle.rootfs / "missing").exists()
+
+
+@pytest.mark.usefixtures("secret")
+def test_masked_through_a_link(bundle: Bundle, pyoci: Pyoci) -> None:
+    (bundle.rootfs / "link").symlink_to("/secret")
+    bundle.linux["maskedPaths"] = ["/link/file"]
+    assert pyoci.run(bundle.args("cat", "/secret/file")).out == ""
+
+
+def test_masked_path_in_a_mount(bundle: Bundle, pyoci: Pyoci, secret: Path) -> None:
+    """Of what is mounted there, not of what the image has there."""
+    bundle.mount("/mnt", "bind", str(secret), ["bind"])
+    bundle.linux["maskedPaths"] = ["/mnt/file"]
+    assert pyoci.run(bundle.shell("cat /mnt/file /secret/file")).out == "secret"
+
+
+def test_masked_under_a_read_only_root(bundle: Bundle, pyoci: Pyoci, secret: Path) -> None:
+    assert secret
+    bundle.config["root"]["readonly"] = True
+    bundle.linux["maskedPaths"] = ["/secret"]
+    bundle.linux["readonlyPaths"] = ["/etc"]
+    assert pyoci.run(bundle.args("ls", "-A", "/secret")).out == ""
+
+
+@pytest.mark.usefixtures("secret")
+def test_read_only_directory_and_file(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.linux["readonlyPaths"] = ["/secret", "/etc/passwd"]
+    bundle.shell("for f in /secret/file /secret/new /etc/passwd /etc/group; do echo x >> $f || true; done")
+    done = pyoci.run(bundle)
+    assert done.err.count("Read-only file system") == 3
+    assert (bundle.rootfs / "etc/group").read_text().endswith("x\n")
+
+
+@pytest.mark.usefixtures("secret")
+def test_read_only_path_keeps_its_other_options(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.mount("/mnt", "tmpfs", "tmpfs", ["nosuid", "nodev", "noexec"])
+    bundle.linux["readonlyPaths"] = ["/mnt"]
+    mounts = parse(pyoci.run(bundle.args("cat", "/proc/self/mountinfo")).out)
+    assert mounts["/mnt"].options == {"ro", "nosuid", "nodev", "noexec", "relatime"}
+
+
+@pytest.mark.usefixtures("secret")
+def test_mounts_below_a_read_only_path_stay_as_they_are(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.mount("/secret/tmp", "tmpfs", "tmpfs")
+    bundle.linux["readonlyPaths"] = ["/secret"]
+    done = pyoci.run(bundle.shell("touch /secret/tmp/x; touch /secret/x || true"))
+    assert "Read-only file system" in done.err
+
+
+def test_masked_wins_over_read_only(bundle: Bundle, pyoci: Pyoci, secret: Path) -> None:
+    assert secret
+    bundle.linux["readonlyPaths"] = ["/secret"]
+    bundle.linux["maskedPaths"] = ["/secret/file"]
+    assert pyoci.run(bundle.args("cat", "/secret/file")).out == ""
+
+
+def test_proc(bundle: Bundle, pyoci: Pyoci) -> None:
+    """The lists that engines use."""
+    bundle.capabilities("CAP_SYS_ADMIN")
+    done = pyoci.run(bundle.shell("ls -A /sys/firmware; cat /proc/keys; echo x > /proc/sys/kernel/domainname || true"))
+    assert done.out == ""
+    assert "Read-only file system" in done.err
+
+
+def test_root_itself_is_read_only(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.linux["readonlyPaths"] = ["/"]
+    done = pyoci.run(bundle.args("touch", "/x"), check=False)
+    assert done.code != 0
+
+
+def test_masked_paths_do_not_reach_the_host(bundle: Bundle, pyoci: Pyoci, host: HostMounts) -> None:
+    source = host.tmpfs("source", propagation="shared")
+    (source / "file").write_text("content")
+    bundle.mount("/mnt", "bind", str(source), ["rbind", "rshared"])
+    bundle.linux["rootfsPropagation"] = "shared"
+    bundle.linux["maskedPaths"] = ["/proc/acpi"]
+    pyoci.run(bundle)
+    assert (source / "file").read_text() == "content"
+
+
+def test_in_a_user_namespace(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.user_namespace()
+    done = pyoci.run(bundle.shell("ls -A /sys/firmware; cat /proc/keys; echo x > /proc/sys/kernel/domainname || true"))
+    assert done.out == ""
+    assert "Read-only file system" in done.err

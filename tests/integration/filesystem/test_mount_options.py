@@ -1,0 +1,203 @@
+"""Mount options (config.md, Linux mount options): each and its inverse, for one mount and for those below it."""
+
+from __future__ import annotations
+
+import pytest
+from containers import Bundle, Pyoci
+from host_mounts import HostMounts, mount
+from mountinfo import Mount, parse
+
+# option: what it puts into the mount's options, of those that are not there by default (rw, relatime)
+SETS = {
+    "ro": {"ro", "relatime"},
+    "nosuid": {"rw", "nosuid", "relatime"},
+    "nodev": {"rw", "nodev", "relatime"},
+    "noexec": {"rw", "noexec", "relatime"},
+    "noatime": {"rw", "noatime"},
+    "nodiratime": {"rw", "nodiratime", "relatime"},
+    "strictatime": {"rw"},
+    "nosymfollow": {"rw", "relatime", "nosymfollow"},
+}
+CLEARS = {
+    "rw": "ro",
+    "suid": "nosuid",
+    "dev": "nodev",
+    "exec": "noexec",
+    "atime": "noatime",
+    "diratime": "nodiratime",
+    "relatime": "noatime",
+    "symfollow": "nosymfollow",
+    "nostrictatime": "noatime",
+}
+EVERYTHING = {"ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime", "nosymfollow"}
+
+
+def mounts_in(pyoci: Pyoci, bundle: Bundle) -> dict[str, Mount]:
+    return parse(pyoci.run(bundle.args("cat", "/proc/self/mountinfo")).out)
+
+
+def restricted_tree(host: HostMounts, options: str) -> str:
+    """A mount with a mount below it, both with `options`."""
+    top = host.tmpfs("source")
+    (top / "below").mkdir()
+    host.tmpfs("source/below")
+    for point in (top / "below", top):
+        mount("-o", f"remount,bind,{options}", point)
+    return str(top)
+
+
+def test_set_on_a_new_filesystem(bundle: Bundle, pyoci: Pyoci) -> None:
+    for option in SETS:
+        bundle.mount(f"/mnt/{option}", "tmpfs", "tmpfs", [option])
+    mounts = mounts_in(pyoci, bundle)
+    assert {option: mounts[f"/mnt/{option}"].options for option in SETS} == SETS
+
+
+def test_set_on_a_bind_mount(bundle: Bundle, pyoci: Pyoci, host: HostMounts) -> None:
+    source = str(host.tmpfs("source"))
+    for option in SETS:
+        bundle.mount(f"/mnt/{option}", "bind", source, ["bind", option])
+    mounts = mounts_in(pyoci, bundle)
+    assert {option: mounts[f"/mnt/{option}"].options for option in SETS} == SETS
+
+
+def test_cleared_on_a_bind_mount(bundle: Bundle, pyoci: Pyoci, host: HostMounts) -> None:
+    """The inverse takes an option of the source's away, and only that one."""
+    source = restricted_tree(host, ",".join(sorted(EVERYTHING)))
+    for option in CLEARS:
+        bundle.mount(f"/mnt/{option}", "bind", source, ["bind", option])
+    mounts = mounts_in(pyoci, bundle)
+    found = {option: EVERYTHING - mounts[f"/mnt/{option}"].options for option in CLEARS}
+    assert found == {option: {cleared} for option, cleared in CLEARS.items()}
+
+
+def test_bind_mount_keeps_the_options_of_its_source(bundle: Bundle, pyoci: Pyoci, host: HostMounts) -> None:
+    bundle.mount("/mnt", "bind", restricted_tree(host, "ro,nosuid,noexec"), ["rbind"])
+    mounts = mounts_in(pyoci, bundle)
+    for point in ("/mnt", "/mnt/below"):
+        assert mounts[point].options == {"ro", "nosuid", "noexec", "relatime"}
+
+
+def test_the_last_of_contradicting_options_counts(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.mount("/mnt/a", "tmpfs", "tmpfs", ["ro", "nosuid", "noexec", "rw", "suid", "exec", "noexec"])
+    bundle.mount("/mnt/b", "tmpfs", "tmpfs", ["noatime", "relatime"])
+    bundle.mount("/mnt/c", "tmpfs", "tmpfs", ["relatime", "strictatime"])
+    mounts = mounts_in(pyoci, bundle)
+    assert mounts["/mnt/a"].options == {"rw", "noexec", "relatime"}
+    assert mounts["/mnt/b"].options == {"rw", "relatime"}
+    assert mounts["/mnt/c"].options == {"rw"}
+
+
+@pytest.mark.parametrize("option", ["ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime", "nosymfollow"])
+def test_recursive_option(bundle: Bundle, pyoci: Pyoci, host: HostMounts, option: str) -> None:
+    """rro and its like hold for the mounts below too, ro only for the topmost."""
+    source = restricted_tree(host, "rw")
+    bundle.mount("/mnt/top", "bind", source, ["rbind", option])
+    bundle.mount("/mnt/all", "bind", source, ["rbind", f"r{option}"])
+    mounts = mounts_in(pyoci, bundle)
+    assert option in mounts["/mnt/top"].options
+    assert option not in mounts["/mnt/top/below"].options
+    assert option in mounts["/mnt/all"].options
+    assert option in mounts["/mnt/all/below"].options
+
+
+@pytest.mark.parametrize(("option", "cleared"), [(k, v) for k, v in CLEARS.items() if k != "nostrictatime"])
+def test_recursive_inverse(bundle: Bundle, pyoci: Pyoci, host: HostMounts, option: str, cleared: str) -> None:
+    source = restricted_tree(host, ",".join(sorted(EVERYTHING)))
+    bundle.mount("/mnt/top", "bind", source, ["rbind", option])
+    bundle.mount("/mnt/all", "bind", source, ["rbind", f"r{option}"])
+    mounts = mounts_in(pyoci, bundle)
+    assert cleared not in mounts["/mnt/top"].options
+    assert cleared in mounts["/mnt/top/below"].options
+    assert EVERYTHING - mounts["/mnt/all"].options == {cleared}
+    assert EVERYTHING - mounts["/mnt/all/below"].options == {cleared}
+
+
+def test_recursively_read_only_refuses_writes_below(bundle: Bundle, pyoci: Pyoci, host: HostMounts) -> None:
+    bundle.mount("/mnt", "bind", restricted_tree(host, "rw"), ["rbind", "rro"])
+    done = pyoci.run(bundle.args("touch", "/mnt/below/file"), check=False)
+    assert "Read-only file system" in done.err
+
+
+def test_recursive_exception_for_the_top(bundle: Bundle, pyoci: Pyoci, host: HostMounts) -> None:
+    """What stands without an r is for the top alone and wins there."""
+    bundle.mount("/mnt", "bind", restricted_tree(host, "rw"), ["rbind", "rro", "rw"])
+    mounts = mounts_in(pyoci, bundle)
+    assert "rw" in mounts["/mnt"].options
+    assert "ro" in mounts["/mnt/below"].options
+
+
+def test_recursive_strict_access_times(bundle: Bundle, pyoci: Pyoci, host: HostMounts) -> None:
+    bundle.mount("/mnt", "bind", restricted_tree(host, "noatime"), ["rbind", "rstrictatime"])
+    mounts = mounts_in(pyoci, bundle)
+    assert mounts["/mnt"].options == mounts["/mnt/below"].options == {"rw"}
+
+
+@pytest.mark.parametrize("option", ["sync", "dirsync", "lazytime"])
+def test_superblock_flags(bundle: Bundle, pyoci: Pyoci, option: str) -> None:
+    bundle.mount("/mnt", "tmpfs", "tmpfs", [option])
+    assert option in mounts_in(pyoci, bundle)["/mnt"].superblock
+
+
+@pytest.mark.parametrize("option", ["async", "nolazytime", "defaults", "loud", "silent", "nomand", "iversion", "noiversion", "mand"])
+def test_options_that_change_nothing(bundle: Bundle, pyoci: Pyoci, option: str) -> None:
+    bundle.mount("/mnt", "tmpfs", "tmpfs", [option])
+    assert mounts_in(pyoci, bundle)["/mnt"].options == {"rw", "relatime"}
+
+
+@pytest.mark.parametrize("option", ["sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "nomand", "defaults", "silent"])
+def test_superblock_flags_are_ignored_on_a_bind_mount(bundle: Bundle, pyoci: Pyoci, host: HostMounts, option: str) -> None:
+    """As with mount(2), which looks at none of them."""
+    source = host.tmpfs("source")
+    bundle.mount("/mnt", "bind", str(source), ["bind", option])
+    assert mounts_in(pyoci, bundle)["/mnt"].superblock.isdisjoint({"sync", "dirsync", "lazytime"})
+
+
+def test_unknown_option_is_named(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.mount("/mnt", "tmpfs", "tmpfs", ["nosuid", "bogus=1"])
+    done = pyoci.run(bundle, check=False)
+    assert done.code != 0
+    assert "/mounts/6" in done.err
+    assert "bogus" in done.err
+
+
+def test_remount(bundle: Bundle, pyoci: Pyoci) -> None:
+    """Options of a mount made before; the others stay."""
+    bundle.mount("/mnt", "tmpfs", "tmpfs", ["nosuid", "noexec"])
+    bundle.mount("/mnt", "tmpfs", "tmpfs", ["remount", "ro", "exec"])
+    assert mounts_in(pyoci, bundle)["/mnt"].options == {"ro", "nosuid", "relatime"}
+
+
+def test_remount_of_a_bind_mount(bundle: Bundle, pyoci: Pyoci, host: HostMounts) -> None:
+    source = host.tmpfs("source")
+    bundle.mount("/mnt", "bind", str(source), ["bind"])
+    bundle.mount("/mnt", "bind", str(source), ["bind", "remount", "ro"])
+    assert "ro" in mounts_in(pyoci, bundle)["/mnt"].options
+    (source / "file").write_text("the host's mount is still writable")
+
+
+def test_remount_of_what_is_missing(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.mount("/missing", "tmpfs", "tmpfs", ["remount", "ro"])
+    done = pyoci.run(bundle, check=False)
+    assert done.code != 0
+    assert "/mounts/6" in done.err
+
+
+def test_nothing_is_executed_under_noexec(bundle: Bundle, pyoci: Pyoci) -> None:
+    """An option is not only listed but holds."""
+    bundle.mount("/mnt/yes", "tmpfs", "tmpfs", ["exec"])
+    bundle.mount("/mnt/no", "tmpfs", "tmpfs", ["noexec"])
+    bundle.shell("for d in yes no; do cp /bin/busybox /mnt/$d/echo; /mnt/$d/echo $d || true; done")
+    done = pyoci.run(bundle)
+    assert done.out == "yes\n"
+    assert "Permission denied" in done.err
+
+
+def test_devices_do_not_work_under_nodev(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.capabilities("CAP_MKNOD")
+    bundle.mount("/mnt/yes", "tmpfs", "tmpfs", ["dev"])
+    bundle.mount("/mnt/no", "tmpfs", "tmpfs", ["nodev"])
+    bundle.shell("for d in yes no; do mknod /mnt/$d/zero c 1 5; head -c 3 /mnt/$d/zero | wc -c; done")
+    done = pyoci.run(bundle)
+    assert done.out.split() == ["3", "0"]
+    assert "Permission denied" in done.err
