@@ -73,30 +73,30 @@ enum plan_code {
     OP_CPU_AFFINITY,    /* s0: mask of n0 bytes */
     OP_FIND_EXECUTABLE, /* s0: name, s1: value of PATH, s2: working directory */
     OP_SYNC,            /* n0: enum sync_phase */
-    OP_HOOK,            /* s0: path, s1: list of n0 arguments, s2: list of n1 variables; n2: timeout (s, 0 none), s3: name */
-    OP_WAIT_START,      /* n0: listening socket, or -1 to go on at once */
-    OP_BOUNDING_SET,    /* n0: capabilities that stay */
-    OP_USER,            /* n0: uid, n1: gid, n2: umask or -1, s0: n3 supplementary group ids (uint32), n4: keep capabilities,
+    OP_HOOK,       /* s0: path, s1: list of n0 arguments, s2: list of n1 variables; n2: timeout (s, 0 none), s3: name */
+    OP_WAIT_START, /* n0: listening socket, or -1 to go on at once */
+    OP_BOUNDING_SET, /* n0: capabilities that stay */
+    OP_USER, /* n0: uid, n1: gid, n2: umask or -1, s0: n3 supplementary group ids (uint32), n4: keep capabilities,
                            n5: leave the groups as they are */
-    OP_CAPABILITIES,    /* n0: effective, n1: permitted, n2: inheritable, n3: ambient */
+    OP_CAPABILITIES, /* n0: effective, n1: permitted, n2: inheritable, n3: ambient */
     OP_NO_NEW_PRIVILEGES,
-    OP_SECCOMP,          /* s0: filter of n0 bytes; n1: SECCOMP_FILTER_FLAG_, n2: send the listener */
+    OP_SECCOMP,           /* s0: filter of n0 bytes; n1: SECCOMP_FILTER_FLAG_, n2: send the listener */
     OP_WORKING_DIRECTORY, /* s0; n0: may still fail with EACCES, a second one will follow */
     OP_EXEC,              /* s1: list of n0 arguments, s2: list of n1 variables; n2: descriptors preserved from 3 on,
                             n3: set HOME from /etc/passwd for this uid, or -1 */
 };
 
 enum mount_flags {
-    MOUNT_COPY_UP = 1,        /* tmpcopyup: the directory's content is copied into the tmpfs */
-    MOUNT_OVER_PROC = 2,      /* the destination may lie inside procfs */
-    MOUNT_KEEP_MODE = 4,      /* a tmpfs without mode= takes the mode of the directory it covers */
-    MOUNT_NO_SYMLINK = 8,     /* the destination's last component must not be a symbolic link */
+    MOUNT_COPY_UP = 1,    /* tmpcopyup: the directory's content is copied into the tmpfs */
+    MOUNT_OVER_PROC = 2,  /* the destination may lie inside procfs */
+    MOUNT_KEEP_MODE = 4,  /* a tmpfs without mode= takes the mode of the directory it covers */
+    MOUNT_NO_SYMLINK = 8, /* the destination's last component must not be a symbolic link */
 };
 
 enum sync_phase {
-    SYNC_GO = 1,    /* to the child before it executes init: cgroup and id mappings are in place */
-    SYNC_HOOKS,     /* mounts done, root not yet changed: prestart and createRuntime hooks */
-    SYNC_READY,     /* all is done but the user's process; limits, pid file, state */
+    SYNC_GO = 1, /* to the child before it executes init: cgroup and id mappings are in place */
+    SYNC_HOOKS,  /* mounts done, root not yet changed: prestart and createRuntime hooks */
+    SYNC_READY,  /* all is done but the user's process; limits, pid file, state */
 };
 
 /* Child to runtime, one SOCK_SEQPACKET message each. The runtime answers SYNC messages with a uint32_t length and

@@ -40,7 +40,10 @@
 #define CLONE_NEWTIME 0x00000080
 #endif
 
-static int result(long value) { return value < 0 ? -errno : (int)value; }
+static int result(long value)
+{
+    return value < 0 ? -errno : (int)value;
+}
 
 /* --- the child ------------------------------------------------------------------------------------------------- */
 
@@ -282,7 +285,10 @@ int sys_mount_idmap(int mount, int recursive, int user_namespace)
     return result(syscall(SYS_mount_setattr, mount, "", flags, &attr, sizeof attr));
 }
 
-int sys_pidfd_open(int pid) { return result(syscall(SYS_pidfd_open, pid, 0)); }
+int sys_pidfd_open(int pid)
+{
+    return result(syscall(SYS_pidfd_open, pid, 0));
+}
 
 int sys_pidfd_send_signal(int pidfd, int signal)
 {
@@ -294,9 +300,15 @@ int sys_pidfd_getfd(int pidfd, int descriptor)
     return result(syscall(SYS_pidfd_getfd, pidfd, descriptor, 0));
 }
 
-int sys_setns(int fd, int type) { return result(setns(fd, type)); }
+int sys_setns(int fd, int type)
+{
+    return result(setns(fd, type));
+}
 
-int sys_unshare(int flags) { return result(unshare(flags)); }
+int sys_unshare(int flags)
+{
+    return result(unshare(flags));
+}
 
 int sys_prlimit(int pid, int resource, uint64_t soft, uint64_t hard)
 {
@@ -304,9 +316,15 @@ int sys_prlimit(int pid, int resource, uint64_t soft, uint64_t hard)
     return result(syscall(SYS_prlimit64, pid, resource, &limit, NULL));
 }
 
-int sys_subreaper(void) { return result(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)); }
+int sys_subreaper(void)
+{
+    return result(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+}
 
-int sys_close_on_exec(unsigned first) { return result(syscall(SYS_close_range, first, ~0u, CLOSE_RANGE_CLOEXEC)); }
+int sys_close_on_exec(unsigned first)
+{
+    return result(syscall(SYS_close_range, first, ~0u, CLOSE_RANGE_CLOEXEC));
+}
 
 /* `mask`: bit N-1 for signal N */
 int sys_signalfd(uint64_t mask)
@@ -314,7 +332,10 @@ int sys_signalfd(uint64_t mask)
     return result(syscall(SYS_signalfd4, -1, &mask, sizeof mask, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
-int sys_bpf(int command, void *attributes, unsigned size) { return result(syscall(SYS_bpf, command, attributes, size)); }
+int sys_bpf(int command, void *attributes, unsigned size)
+{
+    return result(syscall(SYS_bpf, command, attributes, size));
+}
 
 /* The highest capability that the running kernel knows. */
 int sys_capabilities_last(void)

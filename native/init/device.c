@@ -63,10 +63,35 @@ int op_device(struct init *init, const struct plan_op *op)
     return error;
 }
 
+/* Opens a file that a device is to cover, made where it is missing. A link by that name is the image's: it is not
+ * followed but replaced (CVE-2025-52565). */
+static int make_place(struct init *init, const char *path)
+{
+    const char *name;
+    int parent = open_parent_in_root(init, path, &name);
+    if (parent < 0)
+        return parent;
+    int fd = sys_openat(parent, name, O_PATH | O_NOFOLLOW, 0);
+    int link = fd >= 0 && (file_mode(fd) & MODE_TYPE) == MODE_SYMLINK;
+    int error = link ? sys_unlinkat(parent, name) : 0;
+    if (!error && (link || fd == -E_NOENT)) {
+        if (fd >= 0)
+            sys_close(fd);
+        error = sys_mknodat(parent, name, MODE_REGULAR | 0644, 0);
+        fd = error ? error : sys_openat(parent, name, O_PATH | O_NOFOLLOW, 0);
+    }
+    sys_close(parent);
+    if (fd >= 0 && (error || filesystem_magic(fd) == PROC_SUPER_MAGIC || (file_mode(fd) & MODE_TYPE) == MODE_SYMLINK)) {
+        sys_close(fd);
+        return error ? error : -E_PERM;
+    }
+    return fd;
+}
+
 int op_bind_device(struct init *init, const struct plan_op *op)
 {
     int mount = (int)op->n[0];
-    int destination = make_in_root(init, op_text(init, op, 0), MODE_REGULAR);
+    int destination = make_place(init, op_text(init, op, 0));
     int error = destination < 0 ? destination : sys_move_mount(mount, destination, "");
     sys_close(mount);
     if (destination >= 0)
@@ -114,7 +139,8 @@ static int open_terminal(struct init *init, int *peer)
     int master = open_in_root(init, "/dev/pts/ptmx", O_RDWR | O_NOCTTY, RESOLVE_NO_SYMLINKS);
     if (master < 0)
         return master;
-    int error = filesystem_magic(master) == DEVPTS_SUPER_MAGIC && is_device(master, MODE_CHARACTER, 5, 2) ? 0 : -E_NODEV;
+    int error =
+        filesystem_magic(master) == DEVPTS_SUPER_MAGIC && is_device(master, MODE_CHARACTER, 5, 2) ? 0 : -E_NODEV;
     if (!error)
         error = (int)SYS3(SYS_ioctl, master, TIOCSPTLCK, &unlock);
     if (!error)
@@ -126,36 +152,12 @@ static int open_terminal(struct init *init, int *peer)
     return master;
 }
 
-/* Opens /dev/console of the new root, a file to be covered; a link by that name is the image's, and not followed. */
-static int make_console(struct init *init)
-{
-    const char *name;
-    int parent = open_parent_in_root(init, "/dev/console", &name);
-    if (parent < 0)
-        return parent;
-    int fd = sys_openat(parent, name, O_PATH | O_NOFOLLOW, 0);
-    int link = fd >= 0 && (file_mode(fd) & MODE_TYPE) == MODE_SYMLINK;
-    int error = link ? sys_unlinkat(parent, name) : 0;
-    if (!error && (link || fd == -E_NOENT)) {
-        if (fd >= 0)
-            sys_close(fd);
-        error = sys_mknodat(parent, name, MODE_REGULAR | 0644, 0);
-        fd = error ? error : sys_openat(parent, name, O_PATH | O_NOFOLLOW, 0);
-    }
-    sys_close(parent);
-    if (fd >= 0 && (error || filesystem_magic(fd) == PROC_SUPER_MAGIC || (file_mode(fd) & MODE_TYPE) == MODE_SYMLINK)) {
-        sys_close(fd);
-        return error ? error : -E_PERM;
-    }
-    return fd;
-}
-
 static int bind_console(struct init *init, int peer)
 {
     int mount = sys_open_tree(peer, "", AT_EMPTY_PATH | OPEN_TREE_CLONE);
     if (mount < 0)
         return mount;
-    int destination = make_console(init);
+    int destination = make_place(init, "/dev/console");
     int error = destination < 0 ? destination : sys_move_mount(mount, destination, "");
     if (destination >= 0)
         sys_close(destination);

@@ -13,6 +13,8 @@
 #include <linux/prctl.h>
 #include <linux/signal.h>
 
+#define DESCRIPTORS_AT_MOST (1 << 20) /* --preserve-fds */
+
 int init_main(long argc, char **argv, char **envp);
 
 typedef int operation(struct init *, const struct plan_op *);
@@ -69,7 +71,44 @@ static int number(const char *text)
     return value;
 }
 
-/* Maps the plan and proves that no offset in it leads outside. */
+/* The lists and blocks of bytes of an operation: which string, and which number says how long it is. */
+static const struct {
+    uint32_t code;
+    int s, n;
+    int bits; /* of one element; 0: NUL-terminated strings */
+} parts[] = {
+    {OP_MOUNT, 3, 0, 0},   {OP_HOOK, 1, 0, 0},         {OP_HOOK, 2, 1, 0},
+    {OP_EXEC, 1, 0, 0},    {OP_EXEC, 2, 1, 0},         {OP_USER, 0, 3, 32},
+    {OP_SECCOMP, 0, 0, 8}, {OP_CPU_AFFINITY, 0, 0, 8}, {OP_MEMORY_POLICY, 0, 1, 1},
+};
+
+static int part_fits(const struct plan_header *header, const struct plan_op *op, int part)
+{
+    const char *plan = (const char *)header;
+    int64_t count = op->n[parts[part].n];
+    uint32_t left = header->size - op->s[parts[part].s];
+    if (count < 0 || count > header->size)
+        return 0;
+    if (parts[part].bits)
+        return (uint64_t)count * (uint64_t)parts[part].bits / 8 <= left;
+    for (const char *text = plan + op->s[parts[part].s]; count; text = next_text(text), count--)
+        if (text >= plan + header->size)
+            return 0;
+    return 1;
+}
+
+static int op_fits(const struct plan_header *header, const struct plan_op *op)
+{
+    for (int s = 0; s < PLAN_STRINGS; s++)
+        if (op->s[s] >= header->size)
+            return 0;
+    for (int part = 0; part < (int)(sizeof parts / sizeof *parts); part++)
+        if (op->code == parts[part].code && !part_fits(header, op, part))
+            return 0;
+    return op->code != OP_EXEC || (op->n[2] >= 0 && op->n[2] <= DESCRIPTORS_AT_MOST);
+}
+
+/* Maps the plan and proves that nothing in it leads outside. */
 static int load_plan(struct init *init, int fd)
 {
     struct statx st;
@@ -87,9 +126,8 @@ static int load_plan(struct init *init, int fd)
         header->count > (header->size - sizeof *header) / sizeof *op)
         return -E_PROTO;
     for (uint32_t i = 0; i < header->count; i++)
-        for (int s = 0; s < PLAN_STRINGS; s++)
-            if (op[i].s[s] >= header->size)
-                return -E_PROTO;
+        if (!op_fits(header, op + i))
+            return -E_PROTO;
     return 0;
 }
 

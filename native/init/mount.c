@@ -124,8 +124,20 @@ static int new_filesystem(struct init *init, const struct plan_op *op, const cha
     return mount;
 }
 
+/* Attributes of mount_setattr(2) as flags of mount(2); the first four are the same. */
+static unsigned long mount_flags(int64_t attributes)
+{
+    unsigned long flags =
+        (unsigned long)attributes & (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    int64_t access_time = attributes & MOUNT_ATTR__ATIME;
+    flags |= access_time == MOUNT_ATTR_NOATIME ? MS_NOATIME : 0;
+    flags |= access_time == MOUNT_ATTR_STRICTATIME ? MS_STRICTATIME : 0;
+    flags |= attributes & MOUNT_ATTR_NODIRATIME ? MS_NODIRATIME : 0;
+    return flags | (attributes & MOUNT_ATTR_NOSYMFOLLOW ? MS_NOSYMFOLLOW : 0);
+}
+
 /* An option longer than fsconfig(2) takes, an overlay of many layers say, goes by way of mount(2): onto the
- * destination's descriptor, then the new mount is reopened there, for its attributes. */
+ * destination's descriptor, and with its flags, since the new mount can only be reopened by the path. */
 static int mount_long_options(struct init *init, const struct plan_op *op, int destination)
 {
     static char data[PATH_SIZE];
@@ -146,13 +158,13 @@ static int mount_long_options(struct init *init, const struct plan_op *op, int d
     int here = sys_openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY, 0);
     int error = here < 0 ? here : (int)SYS1(SYS_fchdir, proc);
     if (!error)
-        error = sys_mount(op_text(init, op, 1), target, op_text(init, op, 0), 0, data);
+        error = sys_mount(op_text(init, op, 1), target, op_text(init, op, 0), mount_flags(op->n[1]), data);
     if (here >= 0)
         SYS1(SYS_fchdir, here), sys_close(here);
-    if (error)
+    if (error || !op->n[2])
         return error;
     int mount = open_in_root(init, op_text(init, op, 2), O_PATH, 0);
-    error = mount < 0 ? mount : set_attributes(mount, 0, op->n[1], 0, op->n[2] & ~(int64_t)MS_REC);
+    error = mount < 0 ? mount : set_attributes(mount, 0, 0, 0, op->n[2] & ~(int64_t)MS_REC);
     if (mount >= 0)
         sys_close(mount);
     return error;
@@ -167,7 +179,8 @@ static int has_long_option(const struct init *init, const struct plan_op *op)
     return 0;
 }
 
-/* A tmpfs takes the mode of the directory that it covers, as runc does: /tmp stays 01777 and /root 0700. */
+/* A tmpfs takes the mode of the directory that it covers, as runc does: /tmp stays 01777 and /root 0700. One that
+ * covers nothing has the kernel's default, 01777. */
 static void mode_option(const struct plan_op *op, int destination, char *option, size_t size)
 {
     char octal[6] = {0};
@@ -196,7 +209,10 @@ static int fill(struct init *init, const struct plan_op *op, int mount)
 int op_mount(struct init *init, const struct plan_op *op)
 {
     char mode[16] = "";
+    int there = open_in_root(init, op_text(init, op, 2), O_PATH, 0);
     int destination = open_destination(init, op_text(init, op, 2), MODE_DIRECTORY, op->n[3]);
+    if (there >= 0)
+        sys_close(there);
     if (destination < 0)
         return destination;
     if (has_long_option(init, op)) {
@@ -204,7 +220,8 @@ int op_mount(struct init *init, const struct plan_op *op)
         sys_close(destination);
         return error;
     }
-    mode_option(op, destination, mode, sizeof mode);
+    if (there >= 0)
+        mode_option(op, destination, mode, sizeof mode);
     int mount = new_filesystem(init, op, mode);
     int error = mount < 0 ? mount : 0;
     if (!error && op->n[3] & MOUNT_COPY_UP)
@@ -243,7 +260,10 @@ int op_mount_attributes(struct init *init, const struct plan_op *op)
     return error;
 }
 
-static int missing(int error) { return error == -E_NOENT || error == -E_NOTDIR; }
+static int missing(int error)
+{
+    return error == -E_NOENT || error == -E_NOTDIR;
+}
 
 /* The host's /dev/null, and it is proven to be that: the one of the image may be anything (CVE-2025-31133). */
 static int null_device(struct init *init)

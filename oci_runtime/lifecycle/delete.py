@@ -76,6 +76,10 @@ def kill_and_destroy(container: Container, warn: Callable[[str], None]) -> None:
     _kill(container, manager)
     if manager:
         manager.delete()
+    if container.record["resctrl"]:
+        from oci_runtime.linux.resctrl import remove_groups
+
+        remove_groups(container.record["resctrl"])
     hooks = _poststop_hooks(container, warn)
     container.remove()
     container.close()

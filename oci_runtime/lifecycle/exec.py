@@ -12,7 +12,7 @@ from oci_runtime.lifecycle.launch import (
     available_capabilities,
     connect_console,
     send_pidfd,
-    set_oom_score_adj,
+    spawn_process,
     warn_of_denied_capabilities,
     write_pid_file,
 )
@@ -168,7 +168,7 @@ class _Exec:
             _set_affinity(0, affinity["initial"], "/process/execCPUAffinity/initial")
         hold()
         try:
-            child = spawn.spawn(request, plan)
+            child = spawn_process(request, plan, self.process)
         finally:
             for fd in (*request.tasks, init):
                 posix.close(fd)
@@ -178,8 +178,6 @@ class _Exec:
         release()
         if manager and not child.in_cgroup:
             manager.join_exec(child.pid, subcgroups, self.container.record["pid"])
-        if "oomScoreAdj" in self.process:
-            set_oom_score_adj(child.pid, self.process["oomScoreAdj"])
         child.go()
         return child
 

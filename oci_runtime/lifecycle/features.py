@@ -13,9 +13,9 @@ OCI_VERSION_MIN = "1.0.0"
 HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 # options that say what to do, besides those of plan/mount_options.py's tables
 MOUNT_KINDS = ("bind", "rbind", "remount", "tmpcopyup", "idmap", "ridmap")
-# not built yet
+# whether they are built
 SYSTEMD = False
-INTEL_RDT = False
+INTEL_RDT = True
 
 
 def features() -> dict[str, Any]:

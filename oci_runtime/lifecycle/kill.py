@@ -26,8 +26,11 @@ def kill(root: str, container_id: str, signal: int, everyone: bool = False) -> N
         # without a pid namespace of its own the death of init would leave the others
         _signal_all(container, signal, everyone)
         return
-    if status(container) == "stopped":
+    found = status(container)
+    if found == "stopped":
         raise StateError("container not running")
+    if found == "creating":
+        raise StateError("cannot kill a container that is still being created (delete --force ends it)")
     signal_init(container, signal)
 
 

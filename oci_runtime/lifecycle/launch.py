@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 
 from oci_runtime._shim import lib
-from oci_runtime.errors import PyociError
+from oci_runtime.errors import PyociError, SpecError
 from oci_runtime.lifecycle.hook_state import hook_state, state_in_container
 from oci_runtime.lifecycle.interruption import hold, release, undo_when_interrupted
 from oci_runtime.lifecycle.undo import Undo
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
     from oci_runtime.lifecycle.requests import CreateRequest
     from oci_runtime.linux.cgroups.manager import Manager
+    from oci_runtime.linux.cgroups.mounts import ContainerMounts
     from oci_runtime.linux.resctrl import Groups
     from oci_runtime.plan.operations import Plan
-    from oci_runtime.spec.types import Config, Mount
+    from oci_runtime.spec.types import Config, Mount, Process
     from oci_runtime.state.store import Container, Record
 
 
@@ -63,9 +64,19 @@ def launch(request: CreateRequest, *, detached: bool, wait_for_start: bool, warn
     undo_when_interrupted()
     try:
         return _Launch(request, config, undo, warn).run(text, wait_for_start=wait_for_start)
+    except SpecError as error:
+        undo.run(warn)
+        raise _located(error, config, text, request.bundle) from error
     except BaseException:
         undo.run(warn)
         raise
+
+
+def _located(error: SpecError, config: Config, text: bytes, bundle: str) -> SpecError:
+    """What only this host finds wrong with the configuration, such as its cgroups, told like other mistakes in it."""
+    from oci_runtime.spec.explain import spec_error
+
+    return spec_error(error.problems, config, text.decode(), f"{bundle}/config.json") if error.problems else error
 
 
 def read_config(bundle: str) -> tuple[Config, bytes]:
@@ -152,8 +163,7 @@ class _Launch:
         self._make_cgroups()
         plan = self._plan(wait_for_start)
         self.undo.add(lambda: close_descriptors(plan))
-        open_descriptors(plan)
-        child = self._spawn(plan)
+        child = self._spawn(plan, self._open_descriptors(plan))
         launched = Launched(self.config, self.container, child, plan, self.undo)
         self._converse(launched, wait_for_start)
         hold()
@@ -251,8 +261,8 @@ class _Launch:
     def _plan(self, wait_for_start: bool) -> Plan:
         context = Context(self.request.bundle, self.namespaces)
         fill_context(context, self.request, self.config, rootless=self.rootless)
-        if self.cgroups and any(mount.get("type") in ("cgroup", "cgroup2") for mount in self.config.get("mounts", ())):
-            context.cgroup_mounts = self.cgroups.mounts_for_container("cgroup" in self.namespaces.new)
+        if any(mount.get("type") in ("cgroup", "cgroup2") for mount in self.config.get("mounts", ())):
+            context.cgroup_mounts = self._cgroup_mounts()
         if "seccomp" in self.linux:
             from oci_runtime.lifecycle.seccomp import compile_filter
 
@@ -268,6 +278,23 @@ class _Launch:
                 plan.needs(socket)
         return plan
 
+    def _cgroup_mounts(self) -> ContainerMounts:
+        private = "cgroup" in self.namespaces.new
+        if self.cgroups:
+            return self.cgroups.mounts_for_container(private)
+        from oci_runtime.linux.cgroups.mounts import for_own
+
+        return for_own(self.request.id, private)
+
+    def _open_descriptors(self, plan: Plan) -> int:
+        """Opens them; returns a descriptor of the user namespace that was needed for it, or -1."""
+        if "user" not in self.namespaces.new or posix.geteuid() == 0:
+            open_descriptors(plan)
+            return -1
+        from oci_runtime.linux.rootless import open_descriptors_as_root
+
+        return open_descriptors_as_root(plan, self.linux.get("uidMappings", []), self.linux.get("gidMappings", []))
+
     def _listen(self) -> Socket:
         """Where init waits for `start`. Reached by a descriptor, since a socket's path is short (unix(7))."""
         from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET
@@ -280,11 +307,14 @@ class _Launch:
         socket.fd = listener.detach()
         return socket
 
-    def _spawn(self, plan: Plan) -> spawn.Child:
+    def _spawn(self, plan: Plan, user_namespace: int) -> spawn.Child:
         request = spawn.Request()
         request.flags = self.namespaces.clone_flags()
         request.become_root = self.namespaces.has("user")
         request.preserved = self.request.preserve_fds
+        if user_namespace >= 0:
+            request.flags &= ~CLONE_FLAGS["user"]
+            request.join.append((user_namespace, CLONE_FLAGS["user"]))
         for kind, path, pointer in self.namespaces.joined:
             request.join.append((_open_namespace(path, pointer), CLONE_FLAGS[kind]))
         if self.cgroups:
@@ -294,7 +324,7 @@ class _Launch:
         self.container.record["operations"] = len(plan.operations)
         hold()
         try:
-            child = spawn.spawn(request, plan)
+            child = spawn_process(request, plan, self.config["process"])
         finally:
             for fd in (*request.tasks, *(fd for fd, _ in request.join)):
                 posix.close(fd)
@@ -302,26 +332,22 @@ class _Launch:
                 descriptor.fd = -1
         self.undo.add(child.kill)
         release()
-        self._prepare(child)
+        self._prepare(child, mapped=user_namespace >= 0)
         return child
 
-    def _prepare(self, child: spawn.Child) -> None:
-        """What must be there before the child goes on."""
+    def _prepare(self, child: spawn.Child, *, mapped: bool) -> None:
+        """What must be there before the child goes on. `mapped`: its ids are already."""
         record = self.container.record
         record["pid"], record["start_time"] = child.pid, start_time(child.pid)
         self.container.save()
         if self.cgroups and not child.in_cgroup:
             self.cgroups.add(child.pid)
-        if "user" in self.namespaces.new:
+        if "user" in self.namespaces.new and not mapped:
             from oci_runtime.linux.user_namespace import map_ids
 
-            uids, gids = self.linux.get("uidMappings", []), self.linux.get("gidMappings", [])
-            map_ids(child.pid, uids, gids, privileged=not self.rootless)
+            map_ids(child.pid, self.linux.get("uidMappings", []), self.linux.get("gidMappings", []))
         if self.resctrl:
             self._join_resctrl_groups(self.resctrl, child.pid)
-        oom_score_adj = self.config["process"].get("oomScoreAdj")
-        if oom_score_adj is not None:
-            set_oom_score_adj(child.pid, oom_score_adj)
         if self.linux.get("netDevices"):
             from oci_runtime.linux.net_devices import move_net_devices
 
@@ -397,7 +423,7 @@ def fill_context(context: Context, request: CreateRequest, config: Config, *, ro
     context.preserved = request.preserve_fds
     if not request.no_new_keyring:
         context.keyring = f"_ses.{request.id}"
-    if rootless:
+    if rootless and posix.geteuid() != 0:
         from oci_runtime.linux.rootless import groups_are_denied
 
         context.groups_denied = groups_are_denied(config.get("linux", {}).get("gidMappings", []))
@@ -419,11 +445,30 @@ def warn_of_denied_capabilities(context: Context, warn: Callable[[str], None]) -
         warn(f"capabilities that cannot be granted here are left out: {left_out} (/process/capabilities)")
 
 
-def set_oom_score_adj(pid: int, value: int) -> None:
-    """process.oomScoreAdj, written while the process still has the runtime's privileges on its side."""
+def spawn_process(request: spawn.Request, plan: Plan, process: Process) -> spawn.Child:
+    """Starts init, with process.oomScoreAdj."""
+    value = process.get("oomScoreAdj")
+    if value is None:
+        return spawn.spawn(request, plan)
     from oci_runtime.linux.user_namespace import write_proc
 
-    write_proc(pid, "oom_score_adj", str(value), "/process/oomScoreAdj")
+    if posix.geteuid() != 0:
+        from oci_runtime.linux.rootless import oom_score_adj
+
+        # a process in another user namespace is not a user's to write to, but it inherits what he has himself
+        before = oom_score_adj()
+        write_proc(posix.getpid(), "oom_score_adj", str(value), "/process/oomScoreAdj")
+        try:
+            return spawn.spawn(request, plan)
+        finally:
+            write_proc(posix.getpid(), "oom_score_adj", before, "/process/oomScoreAdj")
+    child = spawn.spawn(request, plan)
+    try:
+        write_proc(child.pid, "oom_score_adj", str(value), "/process/oomScoreAdj")
+    except BaseException:
+        child.kill()
+        raise
+    return child
 
 
 def connect_console(path: str) -> Socket:

@@ -10,7 +10,7 @@ from oci_runtime.plan.operations import Directory, Tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from oci_runtime.plan.operations import Plan
+    from oci_runtime.plan.operations import Descriptor, Plan
 
 AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
@@ -21,13 +21,18 @@ _PROC_SUPER_MAGIC = 0x9FA0
 def open_descriptors(plan: Plan) -> None:
     """Opens them in their order. SystemCallError names the property whose path does not open."""
     for descriptor in plan.descriptors:
-        if isinstance(descriptor, Tree):
-            descriptor.fd = _open_tree(descriptor)
-        elif isinstance(descriptor, Directory):
-            try:
-                descriptor.fd = posix.open(descriptor.path, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
-            except OSError as error:
-                raise SystemCallError(f"cannot open {descriptor.path}", error.errno or 0, descriptor.pointer) from error
+        open_descriptor(descriptor)
+
+
+def open_descriptor(descriptor: Descriptor) -> None:
+    """Opens it, if it is one that has a path."""
+    if isinstance(descriptor, Tree):
+        descriptor.fd = _open_tree(descriptor)
+    elif isinstance(descriptor, Directory):
+        try:
+            descriptor.fd = posix.open(descriptor.path, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+        except OSError as error:
+            raise SystemCallError(f"cannot open {descriptor.path}", error.errno or 0, descriptor.pointer) from error
 
 
 def close_descriptors(plan: Plan) -> None:

@@ -32,16 +32,8 @@ def write_proc(pid: int, name: str, text: str, pointer: str) -> None:
         raise SystemCallError(f"cannot write {text.strip()!r} to {name}", error.errno or 0, pointer) from error
 
 
-def map_ids(pid: int, uids: Sequence[IDMapping], gids: Sequence[IDMapping], *, privileged: bool) -> None:
-    """Writes both mappings of a process in a new user namespace.
-
-    Without privileges setgroups(2) must be given up first, or newuidmap(1) and newgidmap(1) do it.
-    """
-    if not privileged:
-        from oci_runtime.linux.rootless import map_ids_without_privileges
-
-        map_ids_without_privileges(pid, uids, gids)
-        return
+def map_ids(pid: int, uids: Sequence[IDMapping], gids: Sequence[IDMapping]) -> None:
+    """Writes both mappings of a process in a new user namespace; takes CAP_SETUID and CAP_SETGID."""
     write_proc(pid, "uid_map", mapping_text(uids), "/linux/uidMappings")
     write_proc(pid, "gid_map", mapping_text(gids), "/linux/gidMappings")
 
@@ -77,7 +69,7 @@ def namespace_with(uids: Sequence[IDMapping], gids: Sequence[IDMapping]) -> int:
         errno = int(posix.read(ready, 16) or b"5")
         if errno:
             raise SystemCallError("cannot make a user namespace for an id-mapped mount", errno, "/mounts")
-        map_ids(pid, uids, gids, privileged=True)
+        map_ids(pid, uids, gids)
         return posix.open(f"/proc/{pid}/ns/user", posix.O_RDONLY | posix.O_CLOEXEC)
     finally:
         for fd in (read, write, ready):

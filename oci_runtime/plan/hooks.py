@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from oci_runtime.plan.operations import Plan
     from oci_runtime.spec.types import Config
 
+_TIMEOUT_AT_MOST = 1 << 31  # seconds; init counts milliseconds in 64 bits
 
 def plan_hooks(plan: Plan, config: Config, kind: Literal["createContainer", "startContainer"]) -> None:
     """The hooks of one kind, in their order."""
@@ -21,5 +22,5 @@ def plan_hooks(plan: Plan, config: Config, kind: Literal["createContainer", "sta
             lib.OP_HOOK,
             f"/hooks/{kind}/{i}",
             (hook["path"], args, env, kind),
-            (len(args), len(env), hook.get("timeout", 0)),
+            (len(args), len(env), min(hook.get("timeout", 0), _TIMEOUT_AT_MOST)),
         )

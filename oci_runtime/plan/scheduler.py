@@ -43,12 +43,17 @@ def plan_scheduler(plan: Plan, process: Process) -> None:
             flags,
             scheduler.get("nice", 0),
             scheduler.get("priority", 0),
-            scheduler.get("runtime", 0),
-            scheduler.get("deadline", 0),
-            scheduler.get("period", 0),
+            _signed(scheduler.get("runtime", 0)),
+            _signed(scheduler.get("deadline", 0)),
+            _signed(scheduler.get("period", 0)),
         )
         plan.add(lib.OP_SCHEDULER, "/process/scheduler", (), numbers)
     if "ioPriority" in process:
         priority = process["ioPriority"]
         value = IO_CLASSES[priority["class"]] << IO_CLASS_SHIFT | priority.get("priority", 0)
         plan.add(lib.OP_IO_PRIORITY, "/process/ioPriority", (), (value,))
+
+
+def _signed(value: int) -> int:
+    """The 64 bits of an unsigned number, as the plan has them."""
+    return value - (1 << 64) if value >> 63 else value

@@ -348,7 +348,8 @@ def _parse(data: bytes, path: str) -> Record:
         record: Record = loads(data.decode())
         version = record["version"]
         whole = version != VERSION or all(isinstance(record[key], kind) for key, kind in _TYPES.items())  # type: ignore[literal-required]
-        whole = whole and isinstance(record.get("cgroups", {}) or {}, dict)
+        if whole and version == VERSION:
+            whole = isinstance(record["cgroups"] or {}, dict) and isinstance(record["resctrl"] or {}, (dict, list))
     except (ValueError, StopIteration, KeyError, TypeError, AttributeError, RecursionError):
         whole = False
     if not whole:

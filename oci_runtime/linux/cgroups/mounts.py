@@ -56,3 +56,15 @@ def for_v1(cgroups: list[Cgroup], private_namespace: bool) -> ContainerMounts:
 def for_v2(cgroup: Cgroup, private_namespace: bool) -> ContainerMounts:
     """The v2 tree, or where that cannot be mounted the container's part of it or all of the host's."""
     return ContainerMounts(2, (), str(cgroup) if private_namespace else cgroup.mount)
+
+
+def for_own(container_id: str, private_namespace: bool) -> ContainerMounts:
+    """What a container sees that stays in the cgroups of the runtime."""
+    from oci_runtime.linux.cgroups import layout
+
+    cgroups = layout.find(None, container_id)
+    for cgroup in cgroups:
+        cgroup.path = cgroup.path.rpartition("/")[0]
+    if cgroups[0].version == 2:
+        return for_v2(cgroups[0], private_namespace)
+    return for_v1([cgroup for cgroup in cgroups if cgroup.version == 1], private_namespace)

@@ -60,7 +60,9 @@ def test_v1_holds_the_container(bundle: Bundle, pyoci: Pyoci, namespace: bool) -
     if namespace:
         bundle.namespace("cgroup")
     bundle.mount("/sys/fs/cgroup", "cgroup", "cgroup", [*OPTIONS, "ro"])
-    bundle.shell("cat /sys/fs/cgroup/pids/cgroup.procs /sys/fs/cgroup/memory/cgroup.procs; mkdir /sys/fs/cgroup/pids/x || true")
+    bundle.shell(
+        "cat /sys/fs/cgroup/pids/cgroup.procs /sys/fs/cgroup/memory/cgroup.procs; mkdir /sys/fs/cgroup/pids/x || true"
+    )
     done = pyoci.run(bundle)
     assert set(done.out.split()) <= {"1", "2", "3"}
     assert "1" in done.out.split()

@@ -35,7 +35,9 @@ def test_default_devices(bundle: Bundle, pyoci: Pyoci) -> None:
 
 
 def test_default_devices_work(bundle: Bundle, pyoci: Pyoci) -> None:
-    bundle.shell("echo x > /dev/null; head -c 5 /dev/zero | wc -c; head -c 5 /dev/urandom | wc -c; echo x > /dev/full || true")
+    bundle.shell(
+        "echo x > /dev/null; head -c 5 /dev/zero | wc -c; head -c 5 /dev/urandom | wc -c; echo x > /dev/full || true"
+    )
     done = pyoci.run(bundle)
     assert done.out.split() == ["5", "5"]
     assert "No space left" in done.err
@@ -67,7 +69,10 @@ def test_nothing_else_is_in_dev(bundle: Bundle, pyoci: Pyoci) -> None:
         ({"type": "b", "major": 8, "minor": 0, "fileMode": 0o660, "gid": 6}, "block special file 8:0 660 0:6"),
         ({"type": "p", "fileMode": 0o620, "uid": 3, "gid": 4}, "fifo 0:0 620 3:4"),
         ({"type": "c", "major": 4000, "minor": 300000, "fileMode": 0o600}, "character special file fa0:493e0 600 0:0"),
-        ({"type": "c", "major": 1, "minor": 3, "fileMode": 0o6755, "uid": 70000}, "character special file 1:3 6755 70000:0"),
+        (
+            {"type": "c", "major": 1, "minor": 3, "fileMode": 0o6755, "uid": 70000},
+            "character special file 1:3 6755 70000:0",
+        ),
     ],
 )
 def test_configured_device(bundle: Bundle, pyoci: Pyoci, properties: dict[str, Any], expected: str) -> None:
@@ -184,6 +189,20 @@ def test_devices_in_a_user_namespace(bundle: Bundle, pyoci: Pyoci) -> None:
     expected = [f"character special file 1:{minor:x} 666" for minor in DEFAULTS.values()]
     assert [line.rpartition(" ")[0] for line in out] == [*expected, "character special file 5:0 666"]
     assert pyoci.run(bundle.shell("echo x > /dev/null; head -c 5 /dev/zero | wc -c")).out == "5\n"
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dangling"])
+def test_impostor_in_a_user_namespace(bundle: Bundle, pyoci: Pyoci, plain_dev: Path, kind: str) -> None:
+    """The host's device is bound over it, and not over what a link leads to."""
+    (bundle.rootfs / "target").write_text("untouched")
+    if kind == "file":
+        (plain_dev / "null").write_text("bogus")
+    else:
+        (plain_dev / "null").symlink_to("/target" if kind == "link" else "/nowhere")
+    bundle.user_namespace()
+    assert nodes(pyoci, bundle, "/dev/null", "/target")[0].startswith("character special file 1:3 666")
+    assert nodes(pyoci, bundle, "/target")[0].startswith("regular file")
+    assert not (bundle.rootfs / "nowhere").exists()
 
 
 def test_configured_devices_in_a_user_namespace(bundle: Bundle, pyoci: Pyoci) -> None:

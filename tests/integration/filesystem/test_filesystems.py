@@ -34,8 +34,9 @@ def test_tmpfs_mode_is_as_asked(bundle: Bundle, pyoci: Pyoci, mode: str) -> None
 
 
 def test_tmpfs_on_a_missing_directory(bundle: Bundle, pyoci: Pyoci) -> None:
+    """The default of the kernel, as with runc."""
     bundle.mount("/data", "tmpfs", "tmpfs")
-    assert pyoci.run(bundle.args("stat", "-c", "%a", "/data")).out == "755\n"
+    assert pyoci.run(bundle.args("stat", "-c", "%a", "/data")).out == "1777\n"
 
 
 def test_tmpfs_is_of_the_container_alone(bundle: Bundle, pyoci: Pyoci) -> None:
@@ -205,6 +206,17 @@ def test_read_only_overlay_of_many_layers(bundle: Bundle, pyoci: Pyoci, layers: 
     assert done.out.startswith("39")
     assert "ro,nodev,relatime" in done.out
     assert "Read-only file system" in done.err
+
+
+def test_attributes_beside_long_options(bundle: Bundle, pyoci: Pyoci, layers: tuple[str, list[str]]) -> None:
+    """That way has flags of its own for them."""
+    plain = {"ro": {"ro", "relatime"}, "noatime": {"rw", "noatime"}, "strictatime": {"rw"}}
+    expected = {}
+    for option in ("nosuid", "nodev", "noexec", "noatime", "nodiratime", "strictatime", "nosymfollow", "ro"):
+        bundle.mount(f"/mnt/{option}", "overlay", "overlay", [f"lowerdir={':'.join(layers[1])}", option])
+        expected[f"/mnt/{option}"] = plain.get(option, {"rw", option, "relatime"})
+    mounts = parse(pyoci.run(bundle.args("cat", "/proc/self/mountinfo")).out)
+    assert {point: mounts[point].options for point in expected} == expected
 
 
 def test_overlay_option_error_says_what_the_kernel_says(bundle: Bundle, pyoci: Pyoci, directory: Path) -> None:

@@ -24,7 +24,10 @@ def secret(bundle: Bundle) -> Path:
 @pytest.mark.usefixtures("secret")
 def test_masked_file(bundle: Bundle, pyoci: Pyoci) -> None:
     bundle.linux["maskedPaths"] = ["/secret/file"]
-    assert pyoci.run(bundle.shell("cat /secret/file; stat -c '%F %t:%T' /secret/file")).out == "character special file 1:3\n"
+    assert (
+        pyoci.run(bundle.shell("cat /secret/file; stat -c '%F %t:%T' /secret/file")).out
+        == "character special file 1:3\n"
+    )
 
 
 def test_masked_directory(bundle: Bundle, pyoci: Pyoci, secret: Path) -> None:

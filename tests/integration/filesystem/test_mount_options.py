@@ -139,14 +139,20 @@ def test_superblock_flags(bundle: Bundle, pyoci: Pyoci, option: str) -> None:
     assert option in mounts_in(pyoci, bundle)["/mnt"].superblock
 
 
-@pytest.mark.parametrize("option", ["async", "nolazytime", "defaults", "loud", "silent", "nomand", "iversion", "noiversion", "mand"])
+@pytest.mark.parametrize(
+    "option", ["async", "nolazytime", "defaults", "loud", "silent", "nomand", "iversion", "noiversion", "mand"]
+)
 def test_options_that_change_nothing(bundle: Bundle, pyoci: Pyoci, option: str) -> None:
     bundle.mount("/mnt", "tmpfs", "tmpfs", [option])
     assert mounts_in(pyoci, bundle)["/mnt"].options == {"rw", "relatime"}
 
 
-@pytest.mark.parametrize("option", ["sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "nomand", "defaults", "silent"])
-def test_superblock_flags_are_ignored_on_a_bind_mount(bundle: Bundle, pyoci: Pyoci, host: HostMounts, option: str) -> None:
+@pytest.mark.parametrize(
+    "option", ["sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "nomand", "defaults", "silent"]
+)
+def test_superblock_flags_are_ignored_on_a_bind_mount(
+    bundle: Bundle, pyoci: Pyoci, host: HostMounts, option: str
+) -> None:
     """As with mount(2), which looks at none of them."""
     source = host.tmpfs("source")
     bundle.mount("/mnt", "bind", str(source), ["bind", option])

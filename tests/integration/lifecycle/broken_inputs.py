@@ -199,7 +199,7 @@ CONFIGS = [
     _edit("unknown propagation", "/linux/rootfsPropagation", "loud", "loud"),
     _edit("limit as text", "/linux/resources/memory", {"limit": "1G"}, pointer="/linux/resources/memory/limit"),
     _edit("pids limit as text", "/linux/resources/pids", {"limit": "many"}, pointer="/linux/resources/pids/limit"),
-    _kernel(
+    _edit(
         "device rule without access",
         "/linux/resources/devices",
         [{"allow": True}],
@@ -307,7 +307,7 @@ CONFIGS = [
         "/etc/passwd",
         pointer="/mounts/6",
     ),
-    _kernel("cgroup path that is the root", "/linux/cgroupsPath", "/"),
+    _edit("cgroup path that is the root", "/linux/cgroupsPath", "/"),
     Broken("overlapping id mappings", "/linux/uidMappings", (), _new_user_namespace, True),
     _bundle("rootfs that is not there", _without_rootfs, "rootfs is no directory", pointer="/root/path"),
     _bundle("rootfs that is a file", _rootfs_is_a_file, "rootfs is no directory", pointer="/root/path"),

@@ -219,8 +219,8 @@ def test_signals_that_are_none(name: str, bundle: Bundle, pyoci: Pyoci) -> None:
 
 def test_kill_all_reaches_everybody(bundle: Bundle, pyoci: Pyoci) -> None:
     bundle.shell(
-        "(trap 'echo child' USR1; echo ready1; while :; do sleep 0.01; done) & "
-        "trap 'echo init' USR1; echo ready2; while :; do sleep 0.01; done"
+        "(trap 'echo child' USR1; echo ready1; while :; do sleep 0.01 || :; done) & "
+        "trap 'echo init' USR1; echo ready2; while :; do sleep 0.01 || :; done"
     )
     container = pyoci.run_detached(bundle).expect("ready1").expect("ready2")
     pyoci("kill", container.id, "USR1")
@@ -277,6 +277,8 @@ def test_delete_by_force_while_it_is_created(bundle: Bundle, pyoci: Pyoci) -> No
     container = Container(pyoci, id, bundle, Path("/dev/null"))
     assert container.status == "creating"
     assert "cannot exec in a creating container" in _do("exec", container, pyoci).err
+    assert "still being created" in _do("kill TERM", container, pyoci).err
+    assert "container with given ID already exists" in _do("create", container, pyoci).err
     container.delete(force=True)
     assert creating.wait(10) == 1
     assert os.listdir(pyoci.root) == []

@@ -22,7 +22,9 @@ def _exchange(one: bytes, other: bytes) -> None:
 @contextmanager
 def exchanging(one: Path, other: Path) -> Iterator[None]:
     """While the block runs, `one` and `other` change places."""
-    process = multiprocessing.get_context("fork").Process(target=_exchange, args=(bytes(one), bytes(other)), daemon=True)
+    process = multiprocessing.get_context("fork").Process(
+        target=_exchange, args=(bytes(one), bytes(other)), daemon=True
+    )
     process.start()
     try:
         yield
