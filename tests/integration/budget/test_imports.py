@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Built into the interpreter, or loaded by it before the first line of ours; _cffi_backend and _json are shared objects.
 ALLOWED = set(sys.builtin_module_names) | {
+    "__future__",  # by a module that was edited since the bundle was made
     "__main__",
     "_cffi_backend",
     "_frozen_importlib",

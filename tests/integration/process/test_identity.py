@@ -120,7 +120,7 @@ def test_what_the_runtime_does_not_have_is_left_out_with_a_warning(bundle: Bundl
     if not lacking:
         pytest.skip("this machine lets its root have CAP_SYS_RESOURCE")
     names = ["CAP_KILL", "CAP_SYS_RESOURCE"]
-    bundle.process["capabilities"] = {kind: names for kind in ("bounding", "permitted", "effective")}
+    bundle.process["capabilities"] = dict.fromkeys(("bounding", "permitted", "effective"), names)
     done = pyoci.run(bundle.args(*STATUS))
     assert capability_sets(done.out)["Bnd"] == bits(CAP_KILL)
     assert "CAP_SYS_RESOURCE" in done.err

@@ -141,9 +141,9 @@ def test_python_and_c_agree_on_the_layout() -> None:
     fields = {name: field.offset for name, field in ffi.typeof("struct plan_op").fields}
     assert fields == {"code": 0, "s": 4, "pad": 20, "n": 24}
     assert [name for name, _ in ffi.typeof("struct plan_header").fields] == ["magic", "count", "size", "op_size"]
-    assert lib.PLAN_STRINGS == ffi.typeof("struct plan_op").fields[1][1].type.length
-    assert lib.PLAN_NUMBERS == ffi.typeof("struct plan_op").fields[3][1].type.length
-    assert lib.REPORT_TEXT == ffi.typeof("struct report").fields[4][1].type.length
+    assert ffi.typeof("struct plan_op").fields[1][1].type.length == lib.PLAN_STRINGS
+    assert ffi.typeof("struct plan_op").fields[3][1].type.length == lib.PLAN_NUMBERS
+    assert ffi.typeof("struct report").fields[4][1].type.length == lib.REPORT_TEXT
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -91,7 +91,7 @@ NUMBERS = st.integers(0, 2**32 - 1)
 @given(
     st.fixed_dictionaries(
         {},
-        optional={name: SETS for name in ("bounding", "permitted", "effective", "inheritable", "ambient")},
+        optional=dict.fromkeys(("bounding", "permitted", "effective", "inheritable", "ambient"), SETS),
     ),
     st.fixed_dictionaries(
         {"uid": NUMBERS, "gid": NUMBERS},
