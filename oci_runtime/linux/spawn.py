@@ -144,8 +144,8 @@ def init_program(plan: Plan) -> int:
     (CVE-2019-5736).
 
     Root of a user namespace can execute but not read it, and the kernel lets nobody of that namespace look into a
-    process whose program he may not read (ptrace(2), access mode checking; CVE-2016-9962). Only to shift the clocks of a
-    time namespace must it own its files in /proc.
+    process whose program he may not read (ptrace(2), access mode checking; CVE-2016-9962). Only to shift the clocks
+    of a time namespace must it own its files in /proc.
     """
     path = __file__.rpartition("/linux/")[0] + "/init"
     try:

@@ -242,8 +242,10 @@ def test_pidfd_socket(container: Container) -> None:
 
 
 def test_container_ends_meanwhile(container: Container) -> None:
-    process = container.pyoci.spawn("exec", container.id, "sleep", "100")
-    wait_for(lambda: len(json.loads(container.pyoci("ps", "-f", "json", container.id).out)) > 1)
+    output = container.pyoci.directory / "exec-output"
+    with output.open("wb") as file:
+        process = container.pyoci.spawn("exec", container.id, "sh", "-c", "echo here; exec sleep 100", stdout=file)
+    wait_for(lambda: "here" in output.read_text())
     container.kill()
     assert process.wait(10) == 137
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -55,12 +55,12 @@ def probe() -> bytes:
 
 
 @pytest.fixture
-def probing(bundle: Bundle) -> Iterator[Bundle]:
+def probing(bundle: Bundle) -> Bundle:
     """A bundle that runs the probe."""
     program = bundle.rootfs / "probe"
     program.write_bytes(probe())
     program.chmod(0o755)
-    yield bundle.args("/probe")
+    return bundle.args("/probe")
 
 
 def probed(output: str) -> dict[str, str]:
@@ -277,8 +277,6 @@ def test_a_memory_policy_that_the_kernel_refuses(bundle: Bundle, pyoci: Pyoci) -
 
 
 def test_cpu_affinity_of_exec(probing: Bundle, pyoci: Pyoci, directory: Path) -> None:
-    import json
-
     cpus = sorted(os.sched_getaffinity(0))
     container = pyoci.run_detached(probing.args("/bin/sleep", "60"))
     process = {
@@ -293,8 +291,6 @@ def test_cpu_affinity_of_exec(probing: Bundle, pyoci: Pyoci, directory: Path) ->
 
 
 def test_cpus_that_are_not_there(probing: Bundle, pyoci: Pyoci, directory: Path) -> None:
-    import json
-
     container = pyoci.run_detached(probing.args("/bin/sleep", "60"))
     file = directory / "process.json"
     file.write_text(json.dumps({**probing.process, "execCPUAffinity": {"final": "4000"}}))
@@ -333,7 +329,7 @@ def test_a_session_keyring_of_its_own(keyring: Bundle, pyoci: Pyoci) -> None:
     id = pyoci.new_id()
     keyring.process["user"] = {"uid": 1000, "gid": 1000}
     done = pyoci.run(keyring, id=id)
-    number, description = done.out.split(" ", 1)
+    _, description = done.out.split(" ", 1)
     assert description.startswith("keyring;")
     assert description.strip().endswith(f";_ses.{id}")
 

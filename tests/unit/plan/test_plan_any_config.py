@@ -97,7 +97,7 @@ NUMBERS = st.integers(0, 2**32 - 1)
         {"uid": NUMBERS, "gid": NUMBERS},
         optional={"umask": st.integers(0, 0o777), "additionalGids": st.lists(NUMBERS, max_size=20)},
     ),
-    st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=50), min_size=1),
+    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=50), min_size=1),
 )
 def test_any_identity_and_any_arguments(capabilities: Any, user: Any, args: list[str]) -> None:
     config = bundle("minimal")
