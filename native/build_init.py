@@ -11,8 +11,9 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 FLAGS = (
     "-std=c11 -Os -Wall -Wextra -Werror -Wconversion -Wno-sign-conversion -ffreestanding -fno-stack-protector "
-    "-fno-tree-loop-distribute-patterns -fno-asynchronous-unwind-tables -fno-pic -no-pie -static -nostdlib -nostartfiles "
-    "-ffunction-sections -Wl,--gc-sections -Wl,-z,noexecstack -Wl,-z,norelro -Wl,--build-id=none -s"
+    "-fno-tree-loop-distribute-patterns -fno-asynchronous-unwind-tables -fno-pic -no-pie "
+    "-static -nostdlib -nostartfiles -ffunction-sections -Wl,--gc-sections -Wl,-z,noexecstack "
+    "-Wl,-z,norelro -Wl,--build-id=none -s"
 )
 
 

@@ -145,7 +145,7 @@ int pyoci_compile(const struct pyoci_profile *profile, void *bpf, size_t capacit
     scmp_filter_ctx filter;
     int rc;
 
-    *failure = (struct pyoci_failure){ .arch = -1, .rule = -1, .name = -1 };
+    *failure = (struct pyoci_failure){.arch = -1, .rule = -1, .name = -1};
     filter = seccomp_init(profile->default_action);
     if (filter == NULL)
         return -EINVAL;

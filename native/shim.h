@@ -5,23 +5,23 @@
 #include <stdint.h>
 
 struct spawn {
-    uint64_t flags;     /* CLONE_NEW* of the new process */
-    int cgroup;         /* descriptor of its cgroup v2, or -1: clone3(2), CLONE_INTO_CGROUP */
-    int tasks_count;    /* descriptors of `tasks` files, in which the new process enters itself */
+    uint64_t flags;  /* CLONE_NEW* of the new process */
+    int cgroup;      /* descriptor of its cgroup v2, or -1: clone3(2), CLONE_INTO_CGROUP */
+    int tasks_count; /* descriptors of `tasks` files, in which the new process enters itself */
     int tasks[24];
-    int init;           /* descriptors of the program, */
-    int plan;           /* its plan, */
-    int report;         /* its end of the socket pair, */
-    int runtime;        /* and the runtime's */
-    int process;        /* pidfd whose namespaces `process_flags` are joined, or -1 */
+    int init;    /* descriptors of the program, */
+    int plan;    /* its plan, */
+    int report;  /* its end of the socket pair, */
+    int runtime; /* and the runtime's */
+    int process; /* pidfd whose namespaces `process_flags` are joined, or -1 */
     uint64_t process_flags;
-    int join_count;     /* namespaces joined by descriptor */
+    int join_count; /* namespaces joined by descriptor */
     int join[16];
-    int join_type[16];  /* CLONE_NEW* */
-    int become_root;    /* uid and gid 0 once the id mappings are written */
-    int keep_count;     /* descriptors that the plan names */
+    int join_type[16]; /* CLONE_NEW* */
+    int become_root;   /* uid and gid 0 once the id mappings are written */
+    int keep_count;    /* descriptors that the plan names */
     const int *keep;
-    int preserved;      /* --preserve-fds: this many from 3 on */
+    int preserved; /* --preserve-fds: this many from 3 on */
 };
 
 int sys_spawn(const struct spawn *request, int *pidfd);

@@ -1,7 +1,6 @@
 /* tmpcopyup: a tmpfs starts with what the directory that it covers holds. */
 #include "init.h"
 
-
 #define DEPTH_AT_MOST 128
 
 struct entry { /* getdents64(2) */
@@ -79,8 +78,9 @@ static int copy_entry(int from, int to, const char *name, int depth)
     else if (type == MODE_SYMLINK)
         error = copy_link(from, to, name);
     else
-        error = sys_mknodat(to, name, st.stx_mode, (st.stx_rdev_minor & 0xff) | ((uint64_t)st.stx_rdev_major << 8) |
-                                                       ((uint64_t)(st.stx_rdev_minor & ~0xffu) << 12));
+        error = sys_mknodat(to, name, st.stx_mode,
+                            (st.stx_rdev_minor & 0xff) | ((uint64_t)st.stx_rdev_major << 8) |
+                                ((uint64_t)(st.stx_rdev_minor & ~0xffu) << 12));
     if (!error)
         error = sys_fchownat(to, name, st.stx_uid, st.stx_gid, AT_SYMLINK_NOFOLLOW);
     if (!error && type != MODE_SYMLINK)

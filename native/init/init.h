@@ -10,12 +10,12 @@
 
 struct init {
     const char *plan;
-    uint32_t op;    /* index of the operation that runs */
-    int report_fd;  /* to the runtime: the one that creates, later the one that starts */
-    int root_fd;    /* the new root; every path of the configuration is resolved below it */
-    int procfs_fd;  /* opened when first needed, see open_procfs() */
-    int in_root;    /* the root directory has been changed to the new root */
-    int in_directory; /* the working directory has been changed to the process's */
+    uint32_t op;       /* index of the operation that runs */
+    int report_fd;     /* to the runtime: the one that creates, later the one that starts */
+    int root_fd;       /* the new root; every path of the configuration is resolved below it */
+    int procfs_fd;     /* opened when first needed, see open_procfs() */
+    int in_root;       /* the root directory has been changed to the new root */
+    int in_directory;  /* the working directory has been changed to the process's */
     const char *state; /* the container's state as JSON, the standard input of hooks */
     uint32_t state_size;
     char executable[PATH_SIZE];
@@ -26,7 +26,10 @@ static inline const char *op_text(const struct init *init, const struct plan_op 
 {
     return op->s[which] ? init->plan + op->s[which] : "";
 }
-static inline const char *next_text(const char *s) { return s + text_length(s) + 1; }
+static inline const char *next_text(const char *s)
+{
+    return s + text_length(s) + 1;
+}
 
 /* path.c */
 int open_in_root(const struct init *init, const char *path, uint64_t flags, uint64_t resolve);

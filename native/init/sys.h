@@ -36,10 +36,7 @@ static inline long syscall6(long number, long a, long b, long c, long d, long e,
     register long x3 __asm__("x3") = d;
     register long x4 __asm__("x4") = e;
     register long x5 __asm__("x5") = f;
-    __asm__ volatile("svc 0"
-                     : "+r"(x0)
-                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
-                     : "memory");
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
     return x0;
 }
 #else
@@ -91,15 +88,30 @@ static inline int sys_openat2(int dir, const char *path, uint64_t flags, uint64_
     struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = resolve};
     return (int)SYS4(SYS_openat2, dir, path, &how, sizeof how);
 }
-static inline void sys_close(int fd) { SYS1(SYS_close, fd); }
-static inline long sys_read(int fd, void *buffer, size_t size) { return SYS3(SYS_read, fd, buffer, size); }
-static inline long sys_write(int fd, const void *buffer, size_t size) { return SYS3(SYS_write, fd, buffer, size); }
+static inline void sys_close(int fd)
+{
+    SYS1(SYS_close, fd);
+}
+static inline long sys_read(int fd, void *buffer, size_t size)
+{
+    return SYS3(SYS_read, fd, buffer, size);
+}
+static inline long sys_write(int fd, const void *buffer, size_t size)
+{
+    return SYS3(SYS_write, fd, buffer, size);
+}
 static inline int sys_statx(int fd, const char *path, int flags, struct statx *out)
 {
     return (int)SYS5(SYS_statx, fd, path, flags, STATX_BASIC_STATS, out);
 }
-static inline int sys_mkdirat(int dir, const char *path, int mode) { return (int)SYS3(SYS_mkdirat, dir, path, mode); }
-static inline int sys_unlinkat(int dir, const char *path) { return (int)SYS3(SYS_unlinkat, dir, path, 0); }
+static inline int sys_mkdirat(int dir, const char *path, int mode)
+{
+    return (int)SYS3(SYS_mkdirat, dir, path, mode);
+}
+static inline int sys_unlinkat(int dir, const char *path)
+{
+    return (int)SYS3(SYS_unlinkat, dir, path, 0);
+}
 static inline int sys_mknodat(int dir, const char *path, int mode, uint64_t device)
 {
     return (int)SYS4(SYS_mknodat, dir, path, mode, device);
@@ -116,8 +128,14 @@ static inline int sys_fchownat(int dir, const char *path, uint32_t uid, uint32_t
 {
     return (int)SYS5(SYS_fchownat, dir, path, uid, gid, flags);
 }
-static inline int sys_fchmodat(int dir, const char *path, int mode) { return (int)SYS3(SYS_fchmodat, dir, path, mode); }
-static inline int sys_fchmod(int fd, int mode) { return (int)SYS2(SYS_fchmod, fd, mode); }
+static inline int sys_fchmodat(int dir, const char *path, int mode)
+{
+    return (int)SYS3(SYS_fchmodat, dir, path, mode);
+}
+static inline int sys_fchmod(int fd, int mode)
+{
+    return (int)SYS2(SYS_fchmod, fd, mode);
+}
 static inline int sys_open_tree(int dir, const char *path, unsigned flags)
 {
     return (int)SYS3(SYS_open_tree, dir, path, flags | OPEN_TREE_CLOEXEC);

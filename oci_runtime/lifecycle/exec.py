@@ -11,6 +11,7 @@ from oci_runtime.lifecycle.interruption import hold, release, undo_when_interrup
 from oci_runtime.lifecycle.launch import (
     available_capabilities,
     connect_console,
+    reset_affinity,
     send_pidfd,
     spawn_process,
     warn_of_denied_capabilities,
@@ -204,6 +205,8 @@ class _Exec:
         affinity = self.process.get("execCPUAffinity", {})
         if affinity.get("final"):
             _set_affinity(child.pid, affinity["final"], "/process/execCPUAffinity/final")
+        elif not affinity.get("initial"):
+            reset_affinity(child.pid, self.warn)
         if self.request.pid_file:
             write_pid_file(self.request.pid_file, child.pid, self.undo)
         if self.request.pidfd_socket:

@@ -20,6 +20,9 @@ from oci_runtime.plan.root import rootfs_path
 from oci_runtime.spec.document import load_config
 from oci_runtime.state import store
 
+# more than any kernel has; those that do not exist, or that the cpuset has not, do not matter
+_EVERY_CPU = b"\xff" * 1024
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -342,6 +345,7 @@ class _Launch:
         self.container.save()
         if self.cgroups and not child.in_cgroup:
             self.cgroups.add(child.pid)
+        reset_affinity(child.pid, self.warn)
         if "user" in self.namespaces.new and not mapped:
             from oci_runtime.linux.user_namespace import map_ids
 
@@ -443,6 +447,13 @@ def warn_of_denied_capabilities(context: Context, warn: Callable[[str], None]) -
 
         left_out = ", ".join(names(context.capabilities_denied))
         warn(f"capabilities that cannot be granted here are left out: {left_out} (/process/capabilities)")
+
+
+def reset_affinity(pid: int, warn: Callable[[str], None]) -> None:
+    """Lets the process run on every CPU that its cgroup has, whatever the runtime was confined to, as runc does."""
+    error = lib.sys_sched_setaffinity(pid, _EVERY_CPU, len(_EVERY_CPU))
+    if error:
+        warn(f"the container may inherit the CPU affinity of pyoci: {posix.strerror(-error)}")
 
 
 def spawn_process(request: spawn.Request, plan: Plan, process: Process) -> spawn.Child:

@@ -276,6 +276,19 @@ def test_a_memory_policy_that_the_kernel_refuses(bundle: Bundle, pyoci: Pyoci) -
     assert "/linux/memoryPolicy" in done.err
 
 
+def test_the_affinity_of_the_runtime_is_not_inherited(probing: Bundle, pyoci: Pyoci) -> None:
+    """A daemon may be confined to some CPUs; its containers have those of their cpuset, as with runc."""
+    cpus = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cpus)})
+    try:
+        container = pyoci.run_detached(probing.args("/bin/sleep", "60"))
+        execed = container.exec("/probe")
+    finally:
+        os.sched_setaffinity(0, cpus)
+    assert os.sched_getaffinity(container.pid) == cpus
+    assert {int(cpu) for cpu in probed(execed.out)["cpus"].split()} == cpus
+
+
 def test_cpu_affinity_of_exec(probing: Bundle, pyoci: Pyoci, directory: Path) -> None:
     cpus = sorted(os.sched_getaffinity(0))
     container = pyoci.run_detached(probing.args("/bin/sleep", "60"))

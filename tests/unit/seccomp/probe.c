@@ -47,7 +47,7 @@ static void trapped(int signal, siginfo_t *info, void *context)
 
 static long install(const char *path, unsigned int flags)
 {
-    struct sock_fprog program = { .filter = instructions };
+    struct sock_fprog program = {.filter = instructions};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t size = read(fd, instructions, sizeof instructions);
 
@@ -86,10 +86,10 @@ static long call_native(const unsigned long *a)
 /* Ends with SIGILL, as the filter may not let it exit. */
 static void child(const char *path, unsigned int flags, char *call)
 {
-    unsigned long a[7] = { 0 };
+    unsigned long a[7] = {0};
     char *save = NULL;
     char *abi = strtok_r(call, ":", &save);
-    struct sigaction action = { .sa_sigaction = trapped, .sa_flags = SA_SIGINFO };
+    struct sigaction action = {.sa_sigaction = trapped, .sa_flags = SA_SIGINFO};
 
     for (int i = 0; i < 7; i++) {
         char *field = strtok_r(NULL, ":", &save);
@@ -175,8 +175,8 @@ static int dump(pid_t pid)
 /* The child makes getppid(2), which the filter turns into a notification; the answer is 4711. */
 static int notify(const char *path, unsigned int flags)
 {
-    struct seccomp_notif request = { 0 };
-    struct seccomp_notif_resp response = { .val = 4711 };
+    struct seccomp_notif request = {0};
+    struct seccomp_notif_resp response = {.val = 4711};
     long listener = install(path, flags);
     int status = 0;
     pid_t pid;

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from oci_runtime.errors import Problem
-from oci_runtime.spec.validate import clean, validate_ids
+from oci_runtime.paths import clean
+from oci_runtime.spec.validate import validate_ids
 from oci_runtime.spec.validate_scheduling import parse_list
 from oci_runtime.spec.validate_sysctl import components
 
