@@ -54,7 +54,9 @@ static int attach(struct init *init, int mount, const char *path, int type, int6
     int destination = open_destination(init, path, type, flags);
     if (destination < 0)
         return destination;
-    int error = sys_move_mount(mount, destination, "");
+    /* move_mount(2) would only say EINVAL */
+    int is_directory = (file_mode(destination) & MODE_TYPE) == MODE_DIRECTORY;
+    int error = is_directory == (type == MODE_DIRECTORY) ? sys_move_mount(mount, destination, "") : -E_NOTDIR;
     sys_close(destination);
     return error;
 }

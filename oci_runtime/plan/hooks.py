@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT_AT_MOST = 1 << 31  # seconds; init counts milliseconds in 64 bits
 
+
 def plan_hooks(plan: Plan, config: Config, kind: Literal["createContainer", "startContainer"]) -> None:
     """The hooks of one kind, in their order."""
     for i, hook in enumerate(config.get("hooks", {}).get(kind, ())):
