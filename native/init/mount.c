@@ -67,15 +67,18 @@ int op_host_propagation(struct init *init, const struct plan_op *op)
     return sys_mount(0, "/", 0, (unsigned long)op->n[0], 0);
 }
 
-/* The root filesystem is mounted over "/" itself: no path of the host is needed, and pivot_root(2) is content. "/"
- * must be private for that, or the mount would show on the host. */
+/* The root filesystem is mounted at its own path, where hooks look for it, or over "/" if root of a user namespace may
+ * not go there; pivot_root(2) is content with either. By now no mount here is a peer of the host's, to show there. */
 int op_rootfs(struct init *init, const struct plan_op *op)
 {
-    int error = sys_mount(0, "/", 0, MS_PRIVATE, 0);
+    int error = set_attributes((int)op->n[0], op->n[2] ? AT_RECURSIVE : 0, 0, 0, op->n[1]);
+    int place = sys_openat(AT_FDCWD, op_text(init, op, 0), O_PATH | O_DIRECTORY, 0);
+    if (place == -E_ACCES)
+        place = sys_openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
     if (!error)
-        error = set_attributes((int)op->n[0], op->n[2] ? AT_RECURSIVE : 0, 0, 0, op->n[1]);
-    if (!error)
-        error = sys_move_mount((int)op->n[0], AT_FDCWD, "/");
+        error = place < 0 ? place : sys_move_mount((int)op->n[0], place, "");
+    if (place >= 0)
+        sys_close(place);
     init->root_fd = (int)op->n[0];
     return error;
 }

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import posix
 
-from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, StateError
 from oci_runtime.lifecycle.hook_state import hook_state, oci_state, state_in_container
 from oci_runtime.lifecycle.interruption import hold, release
 from oci_runtime.lifecycle.warnings import to_stderr
-from oci_runtime.linux import spawn
+from oci_runtime.linux.conversation import next_report, send_state
 from oci_runtime.linux.processes import open_process
 from oci_runtime.state import store
 from oci_runtime.state.status import status
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
     from oci_runtime.lifecycle.foreground import Signals
     from oci_runtime.lifecycle.systemd import NotifySocket
+    from oci_runtime.linux.conversation import Report
+    from oci_runtime.linux.spawn import Child
     from oci_runtime.plan.operations import Plan
     from oci_runtime.spec.types import Config
     from oci_runtime.state.store import Container
@@ -42,7 +43,7 @@ def start(root: str, container_id: str, warn: Callable[[str], None] = to_stderr,
         notify = notify_socket(container, notify_host)
     socket = _connect(container)
     state = state_in_container(container.record, "created") if "startContainer" in container.record["hooks"] else b""
-    spawn.send_state(socket, state)
+    send_state(socket, state)
     try:
         wait_for_exec(container, socket, None)
     except PyociError as error:
@@ -98,7 +99,7 @@ def wait_for_exec(
     socket: int,
     plan: Plan | None,
     signals: Signals | None = None,
-    further: spawn.Child | None = None,
+    further: Child | None = None,
 ) -> None:
     """Returns when init has become the process. Without `plan` it is made again when init's failure needs words.
 
@@ -108,22 +109,29 @@ def wait_for_exec(
     while True:
         if signals:
             signals.until_readable(socket)
-        report = spawn.receive(socket)
+        report = next_report(socket)
         if report is None:
             return
-        if report.kind == lib.REPORT_LISTENER:
-            _hand_over_listener(container, report.value, further)
-            spawn.send_state(socket, b"")
-        elif plan:
-            raise spawn.failure(report, plan)
-        else:
-            again = _plan_again(container)
-            # what differs comes before the wait for `start`
-            report.op += len(again.operations) - container.record["operations"]
-            raise spawn.failure(report, again)
+        from oci_runtime._shim import lib  # not for a start that goes well
+
+        if report.kind != lib.REPORT_LISTENER:
+            raise _failure(container, report, plan)
+        _hand_over_listener(container, report.value, further)
+        send_state(socket, b"")
 
 
-def _hand_over_listener(container: Container, descriptor: int, further: spawn.Child | None) -> None:
+def _failure(container: Container, report: Report, plan: Plan | None) -> PyociError:
+    from oci_runtime.linux.spawn import failure
+
+    if plan:
+        return failure(report, plan)
+    again = _plan_again(container)
+    # what differs comes before the wait for `start`
+    report.op += len(again.operations) - container.record["operations"]
+    return failure(report, again)
+
+
+def _hand_over_listener(container: Container, descriptor: int, further: Child | None) -> None:
     from oci_runtime.lifecycle.seccomp import hand_over_listener
 
     record = container.record

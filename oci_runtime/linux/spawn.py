@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import posix
 from errno import EBUSY, ECONNRESET, EOPNOTSUPP
-from select import POLLIN, poll
 
 from oci_runtime._shim import ffi, lib
 from oci_runtime.errors import PyociError, SystemCallError
+from oci_runtime.linux.conversation import Report, send_state, wait_until_readable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from oci_runtime.plan.operations import Plan
 
@@ -42,19 +41,6 @@ class Request:
         self.process_flags = 0
         self.become_root = False
         self.preserved = 0
-
-
-class Report:
-    """One message of init: `kind` and `value` as in plan.h; `descriptor` is -1 when none came."""
-
-    __slots__ = ("descriptor", "kind", "op", "text", "value")
-
-    def __init__(self, report: Any, descriptor: int) -> None:
-        self.kind: int = report.kind
-        self.value: int = report.value
-        self.op: int = report.op
-        self.text: str = ffi.string(report.text, report.length).decode("utf-8", "replace") if report.length else ""
-        self.descriptor = descriptor
 
 
 class Child:
@@ -94,24 +80,9 @@ class Child:
             pass
 
 
-def send_state(socket: int, state: bytes) -> None:
-    """The answer to REPORT_SYNC, and the word that starts: a length, then the state in chunks."""
-    try:
-        posix.write(socket, len(state).to_bytes(4, "little" if _LITTLE else "big"))
-        for at in range(0, len(state), lib.REPORT_STATE_CHUNK):
-            posix.write(socket, state[at : at + lib.REPORT_STATE_CHUNK])
-    except BrokenPipeError:
-        pass
-
-
-_LITTLE = memoryview(b"\1\0\0\0").cast("I")[0] == 1
-
-
 def receive(socket: int) -> Report | None:
     """The next message; None when init has become the process, or has ended. Handlers of signals run meanwhile."""
-    poller = poll()
-    poller.register(socket, POLLIN)
-    poller.poll()
+    wait_until_readable(socket)
     report = ffi.new("struct report *")
     descriptor = ffi.new("int *")
     got = lib.sys_receive(socket, report, descriptor)
@@ -119,7 +90,7 @@ def receive(socket: int) -> Report | None:
         return None
     if got < 0:
         raise SystemCallError("receive a message of init", -got)
-    return Report(report, descriptor[0])
+    return Report(bytes(ffi.buffer(report)), descriptor[0])
 
 
 def failure(report: Report, plan: Plan | None) -> PyociError:

@@ -10,7 +10,7 @@ from oci_runtime.errors import PyociError, SystemCallError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from oci_runtime.linux.spawn import Report
+    from oci_runtime.linux.conversation import Report
     from oci_runtime.plan.operations import Operation, Plan
 
 _VERBS = {

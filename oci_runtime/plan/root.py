@@ -32,7 +32,7 @@ def plan_root(plan: Plan, config: Config, context: Context) -> None:
     plan.add(lib.OP_HOST_PROPAGATION, "/linux/rootfsPropagation", (), (SLAVE | REC,))
     # pivot_root(2) wants no shared root; "shared" means a new peer group, without the host, and comes later
     propagation = context.bind_propagation or PRIVATE
-    plan.add(lib.OP_ROOTFS, "/root/path", (), (tree, propagation & ~REC, int(bool(propagation & REC))))
+    plan.add(lib.OP_ROOTFS, "/root/path", (path,), (tree, propagation & ~REC, int(bool(propagation & REC))))
 
 
 def plan_enter_root(plan: Plan, config: Config, context: Context) -> None:

@@ -89,7 +89,6 @@ def test_create_container_hook_is_found_on_the_host(bundle: Bundle, notes: Path,
     assert (notes / "hostname").read_text() == "minimal\n"
 
 
-@pytest.mark.xfail(reason="the root filesystem is mounted over / and not at root.path as by runc")
 def test_create_container_hook_sees_the_mounts(bundle: Bundle, notes: Path, pyoci: Pyoci) -> None:
     """As the hooks of GPU vendors want it: at root.path is what will be the root."""
     bundle.config["hooks"] = {"createContainer": [hook(f"ls {bundle.rootfs}/proc/1 > {notes}/proc")]}

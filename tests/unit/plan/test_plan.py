@@ -119,14 +119,14 @@ def test_every_descriptor_names_a_place_in_the_configuration(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_operation_has_words_for_its_failure(name: str) -> None:
-    from oci_runtime.linux.spawn import Report
+    from oci_runtime.linux.conversation import Report
     from oci_runtime.linux.spawn_errors import operation_failure
 
     plan = plan_of(bundle(name))
     report = ffi.new("struct report *")
     for at, operation in enumerate(plan.operations):
         report.kind, report.value, report.op = lib.REPORT_FAILED, 1, at
-        message = str(operation_failure(Report(report, -1), plan))
+        message = str(operation_failure(Report(bytes(ffi.buffer(report)), -1), plan))
         assert f"operation {operation.code} failed" not in message
         if operation.pointer:
             assert operation.pointer in message

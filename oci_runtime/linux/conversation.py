@@ -1,0 +1,60 @@
+"""The talk with init over its socket (native/plan.h, report_kind), for `start` without the shim."""
+
+from __future__ import annotations
+
+import posix
+from select import POLLIN, poll
+
+# of struct report, before its text: kind, value, op, length
+_HEAD = "=IiII"
+_HEAD_SIZE = 16
+_REPORT_AT_MOST = 4096
+
+
+class Report:
+    """One message of init: `kind` and `value` as in plan.h; `descriptor` is -1 when none came."""
+
+    __slots__ = ("descriptor", "kind", "op", "text", "value")
+
+    def __init__(self, data: bytes, descriptor: int) -> None:
+        from _struct import unpack_from
+
+        self.kind, self.value, self.op, length = unpack_from(_HEAD, data)
+        self.text = data[_HEAD_SIZE : _HEAD_SIZE + length].decode("utf-8", "replace")
+        self.descriptor = descriptor
+
+
+def send_state(socket: int, state: bytes) -> None:
+    """The answer to REPORT_SYNC, and the word that starts: a length, then the state in chunks."""
+    try:
+        posix.write(socket, _native(len(state)))
+        if state:
+            from oci_runtime._shim import lib
+
+            for at in range(0, len(state), lib.REPORT_STATE_CHUNK):
+                posix.write(socket, state[at : at + lib.REPORT_STATE_CHUNK])
+    except BrokenPipeError:
+        pass  # it has ended, and the next message will say why
+
+
+def _native(number: int) -> bytes:
+    data = bytearray(4)
+    memoryview(data).cast("I")[0] = number
+    return bytes(data)
+
+
+def wait_until_readable(socket: int) -> None:
+    """Returns when a message or the end is there. Handlers of signals run meanwhile."""
+    poller = poll()
+    poller.register(socket, POLLIN)
+    poller.poll()
+
+
+def next_report(socket: int) -> Report | None:
+    """The next message, one that carries no descriptor; None when init has become the process, or has ended."""
+    wait_until_readable(socket)
+    try:
+        data = posix.read(socket, _REPORT_AT_MOST)
+    except ConnectionResetError:
+        return None
+    return Report(data, -1) if data else None
