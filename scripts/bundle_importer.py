@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import builtins
 import sys
-from _frozen_importlib import ModuleSpec
+from _frozen_importlib import BuiltinImporter, ModuleSpec
 from _frozen_importlib_external import ExtensionFileLoader
+from _imp import create_builtin, exec_builtin
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from gc import disable
 from marshal import loads
@@ -179,12 +180,24 @@ class BundleImporter:
             if module is None and name in self.places:
                 self.load_whole(name)
                 module = sys.modules.get(name)
+            elif module is None and name in sys.builtin_module_names:
+                load_builtin(name)
             if module is not None:
                 for item in fromlist:
                     submodule = f"{name}.{item}"
                     if submodule in self.places and submodule not in sys.modules:
                         self.load_whole(submodule)
         return ordinary_import(name, globals, locals, fromlist or (), level)
+
+
+def load_builtin(name: str) -> None:
+    """What importlib's BuiltinImporter does, without asking every finder before."""
+    spec = ModuleSpec(name, BuiltinImporter, origin="built-in")  # type: ignore[arg-type]
+    module = create_builtin(spec)
+    module.__spec__ = spec
+    module.__loader__ = BuiltinImporter
+    sys.modules[name] = module
+    exec_builtin(module)
 
 
 ordinary_import = builtins.__import__

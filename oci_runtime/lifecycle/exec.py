@@ -7,20 +7,14 @@ import posix
 from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, StateError
 from oci_runtime.lifecycle.exec_request import process_of
+from oci_runtime.lifecycle.host_facts import available_capabilities, warn_of_denied_capabilities
 from oci_runtime.lifecycle.interruption import hold, release, undo_when_interrupted
-from oci_runtime.lifecycle.launch import (
-    available_capabilities,
-    connect_console,
-    reset_affinity,
-    send_pidfd,
-    spawn_process,
-    warn_of_denied_capabilities,
-    write_pid_file,
-)
+from oci_runtime.lifecycle.oom_score_adj import spawn_process
 from oci_runtime.lifecycle.start import saved_config, wait_for_exec
 from oci_runtime.lifecycle.undo import Undo
 from oci_runtime.lifecycle.warnings import to_stderr
 from oci_runtime.linux import spawn
+from oci_runtime.linux.cpu_affinity import reset_affinity
 from oci_runtime.linux.descriptors import close_descriptors, open_descriptors
 from oci_runtime.linux.processes import open_process
 from oci_runtime.plan.context import Context
@@ -137,6 +131,8 @@ class _Exec:
 
             context.seccomp = compile_filter(seccomp, self.container.root, self.warn)
         if self.request.console_socket:
+            from oci_runtime.lifecycle.console_socket import connect_console
+
             context.console_socket = connect_console(self.request.console_socket)
         root = "" if "mount" in record["namespaces"] else f"/proc/{record['pid']}/root"
         plan = plan_exec_process(self.process, context, root)
@@ -208,8 +204,12 @@ class _Exec:
         elif not affinity.get("initial"):
             reset_affinity(child.pid, self.warn)
         if self.request.pid_file:
+            from oci_runtime.lifecycle.pid_file import write_pid_file
+
             write_pid_file(self.request.pid_file, child.pid, self.undo)
         if self.request.pidfd_socket:
+            from oci_runtime.lifecycle.pidfd_socket import send_pidfd
+
             send_pidfd(self.request.pidfd_socket, child.pidfd)
         if not self.request.detach:
             from oci_runtime.lifecycle.foreground import Signals

@@ -7,9 +7,12 @@ import posix
 from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, SpecError
 from oci_runtime.lifecycle.hook_state import hook_state, state_in_container
+from oci_runtime.lifecycle.host_facts import fill_context, warn_of_denied_capabilities
 from oci_runtime.lifecycle.interruption import hold, release, undo_when_interrupted
+from oci_runtime.lifecycle.oom_score_adj import spawn_process
 from oci_runtime.lifecycle.undo import Undo
 from oci_runtime.linux import spawn
+from oci_runtime.linux.cpu_affinity import reset_affinity
 from oci_runtime.linux.descriptors import close_descriptors, open_descriptors
 from oci_runtime.linux.processes import start_time
 from oci_runtime.plan.container import plan_container
@@ -20,9 +23,6 @@ from oci_runtime.plan.root import rootfs_path
 from oci_runtime.spec.document import load_config
 from oci_runtime.state import store
 
-# more than any kernel has; those that do not exist, or that the cpuset has not, do not matter
-_EVERY_CPU = b"\xff" * 1024
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from oci_runtime.linux.cgroups.mounts import ContainerMounts
     from oci_runtime.linux.resctrl import Groups
     from oci_runtime.plan.operations import Plan
-    from oci_runtime.spec.types import Config, Mount, Process
+    from oci_runtime.spec.types import Config, Mount
     from oci_runtime.state.store import Container, Record
 
 
@@ -271,6 +271,8 @@ class _Launch:
 
             context.seccomp = compile_filter(self.linux["seccomp"], self.request.root, self.warn)
         if self.request.console_socket:
+            from oci_runtime.lifecycle.console_socket import connect_console
+
             context.console_socket = connect_console(self.request.console_socket)
         if wait_for_start:
             context.start_socket = self._listen()
@@ -357,6 +359,14 @@ class _Launch:
 
             move_net_devices(child.pid, self.linux["netDevices"])
         child.go()
+        self._import_meanwhile()
+
+    def _import_meanwhile(self) -> None:
+        """What is needed next is loaded while init works, on another CPU."""
+        if self.cgroups:
+            self.cgroups.import_devices()
+        if self.config["process"].get("rlimits"):
+            import oci_runtime.linux.rlimits  # noqa: F401
 
     def _join_resctrl_groups(self, groups: Groups, pid: int) -> None:
         from oci_runtime.linux.resctrl import make_groups, remove_groups
@@ -405,127 +415,17 @@ class _Launch:
 
             set_rlimits(child.pid, self.config["process"])
         if self.request.pid_file:
+            from oci_runtime.lifecycle.pid_file import write_pid_file
+
             write_pid_file(self.request.pid_file, child.pid, self.undo)
         if self.request.pidfd_socket:
+            from oci_runtime.lifecycle.pidfd_socket import send_pidfd
+
             send_pidfd(self.request.pidfd_socket, child.pidfd)
         self.container.record["status"] = "created"
         self.container.save()
         if wait_for_start:
             child.answer()
-
-
-def fill_context(context: Context, request: CreateRequest, config: Config, *, rootless: bool) -> None:
-    """The facts of the host and the options of the command that a plan depends on."""
-    user_namespace = context.namespaces.has("user")
-    context.in_user_namespace = user_namespace
-    if not user_namespace:
-        from oci_runtime.linux.user_namespace import in_user_namespace
-
-        context.in_user_namespace = in_user_namespace()
-    context.capabilities = available_capabilities(user_namespace)
-    context.no_pivot = request.no_pivot
-    context.preserved = request.preserve_fds
-    if not request.no_new_keyring:
-        context.keyring = f"_ses.{request.id}"
-    if rootless and posix.geteuid() != 0:
-        from oci_runtime.linux.rootless import groups_are_denied
-
-        context.groups_denied = groups_are_denied(config.get("linux", {}).get("gidMappings", []))
-
-
-def available_capabilities(user_namespace: bool) -> int:
-    """What can be granted: all that the kernel knows to root of a user namespace, else what the runtime has itself."""
-    if user_namespace:
-        return int((1 << (lib.sys_capabilities_last() + 1)) - 1)
-    return int(lib.sys_permitted_capabilities())
-
-
-def warn_of_denied_capabilities(context: Context, warn: Callable[[str], None]) -> None:
-    """Tells what the plan had to leave out."""
-    if context.capabilities_denied:
-        from oci_runtime.plan.capabilities import names
-
-        left_out = ", ".join(names(context.capabilities_denied))
-        warn(f"capabilities that cannot be granted here are left out: {left_out} (/process/capabilities)")
-
-
-def reset_affinity(pid: int, warn: Callable[[str], None]) -> None:
-    """Lets the process run on every CPU that its cgroup has, whatever the runtime was confined to, as runc does."""
-    error = lib.sys_sched_setaffinity(pid, _EVERY_CPU, len(_EVERY_CPU))
-    if error:
-        warn(f"the container may inherit the CPU affinity of pyoci: {posix.strerror(-error)}")
-
-
-def spawn_process(request: spawn.Request, plan: Plan, process: Process) -> spawn.Child:
-    """Starts init, with process.oomScoreAdj."""
-    value = process.get("oomScoreAdj")
-    if value is None:
-        return spawn.spawn(request, plan)
-    from oci_runtime.linux.user_namespace import write_proc
-
-    if posix.geteuid() != 0:
-        from oci_runtime.linux.rootless import oom_score_adj
-
-        # a process in another user namespace is not a user's to write to, but it inherits what he has himself
-        before = oom_score_adj()
-        write_proc(posix.getpid(), "oom_score_adj", str(value), "/process/oomScoreAdj")
-        try:
-            return spawn.spawn(request, plan)
-        finally:
-            write_proc(posix.getpid(), "oom_score_adj", before, "/process/oomScoreAdj")
-    child = spawn.spawn(request, plan)
-    try:
-        write_proc(child.pid, "oom_score_adj", str(value), "/process/oomScoreAdj")
-    except BaseException:
-        child.kill()
-        raise
-    return child
-
-
-def connect_console(path: str) -> Socket:
-    """The socket that gets the terminal's master, --console-socket."""
-    from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM
-    from _socket import socket as new_socket
-
-    console = new_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
-    try:
-        console.connect(path)
-    except OSError as error:
-        raise PyociError(f"cannot connect to the console socket {path}: {error.strerror or error}") from error
-    socket = Socket("console")
-    socket.fd = console.detach()
-    return socket
-
-
-def send_pidfd(path: str, pidfd: int) -> None:
-    """Hands a pidfd of the process to whoever listens at --pidfd-socket."""
-    from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM
-    from _socket import socket as new_socket
-
-    socket = new_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
-    try:
-        socket.connect(path)
-        error = lib.sys_send_descriptor(socket.fileno(), b"pidfd", 5, pidfd)
-        if error < 0:
-            raise OSError(-error, posix.strerror(-error))
-    except OSError as error:
-        raise PyociError(f"cannot send a pidfd to {path}: {error.strerror or error}") from error
-    finally:
-        socket.close()
-
-
-def write_pid_file(path: str, pid: int, undo: Undo) -> None:
-    """--pid-file, in one piece."""
-    directory, slash, name = path.rpartition("/")
-    unnamed = f"{directory}{slash}.{name}"
-    try:
-        fd = posix.open(unnamed, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o644)
-        posix.write(fd, b"%d" % pid)
-        posix.close(fd)
-        posix.rename(unnamed, path)
-    except OSError as error:
-        raise PyociError(f"cannot write the pid file {path}: {error.strerror}") from error
-    undo.add(lambda: posix.unlink(path))
 
 
 def _open_namespace(path: str, pointer: str) -> int:

@@ -69,7 +69,9 @@ def _start(launched: Launched, signals: Signals | None) -> None:
 
 def _wait(launched: Launched, signals: Signals, notify: NotifySocket | None) -> int:
     """Other commands may work on the container while it runs."""
+    from oci_runtime.lifecycle import delete  # noqa: F401 -- loaded while the process runs, not when it has ended
     from oci_runtime.lifecycle.foreground import wait
+    from oci_runtime.linux.cgroups import tree  # noqa: F401
 
     child = launched.child
     launched.undo.forget()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from oci_runtime.lifecycle.launch import fill_context, read_config
+from oci_runtime.lifecycle.host_facts import fill_context
+from oci_runtime.lifecycle.launch import read_config
 from oci_runtime.plan.container import plan_container
 from oci_runtime.plan.context import Context, SeccompFilter
 from oci_runtime.plan.namespaces import Namespaces

@@ -65,6 +65,10 @@ class Manager:
         """The device rules alone."""
         raise NotImplementedError
 
+    def import_devices(self) -> None:
+        """Load what apply_devices() needs, in time that would be spent waiting."""
+        raise NotImplementedError
+
     def add(self, pid: int) -> None:
         """Move the process into the cgroup, in every hierarchy. Slow, see tasks_fds()."""
         raise NotImplementedError

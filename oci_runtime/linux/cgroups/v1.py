@@ -135,6 +135,9 @@ class V1(Manager):
             raise PyociError(f"{pointer}/devices: the cgroup v1 controller devices is not mounted")
         devices_v1.apply(cgroup, devices.parse(resources, pointer), pointer + "/devices")
 
+    def import_devices(self) -> None:
+        from oci_runtime.linux.cgroups import devices, devices_v1  # noqa: F401
+
     def add(self, pid: int) -> None:
         for cgroup in self._cgroups():
             self._move(cgroup, cgroup.require(), pid)

@@ -153,6 +153,9 @@ class V2(Manager):
         bpf.replace_filter(self.cgroup.require(), rules, fresh=self.cgroup.created, pointer=pointer + "/devices")
         self.cgroup.created = False  # it has a filter now
 
+    def import_devices(self) -> None:
+        from oci_runtime.linux.cgroups import bpf, devices  # noqa: F401
+
     def add(self, pid: int) -> None:
         try:
             add(self.cgroup.require(), pid)

@@ -1,0 +1,50 @@
+"""What a plan depends on besides the configuration: facts of the host, and the options of the command."""
+
+from __future__ import annotations
+
+import posix
+
+from oci_runtime._shim import lib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oci_runtime.lifecycle.requests import CreateRequest
+    from oci_runtime.plan.context import Context
+    from oci_runtime.spec.types import Config
+
+
+def fill_context(context: Context, request: CreateRequest, config: Config, *, rootless: bool) -> None:
+    """The facts of the host and the options of the command that a plan depends on."""
+    user_namespace = context.namespaces.has("user")
+    context.in_user_namespace = user_namespace
+    if not user_namespace:
+        from oci_runtime.linux.user_namespace import in_user_namespace
+
+        context.in_user_namespace = in_user_namespace()
+    context.capabilities = available_capabilities(user_namespace)
+    context.no_pivot = request.no_pivot
+    context.preserved = request.preserve_fds
+    if not request.no_new_keyring:
+        context.keyring = f"_ses.{request.id}"
+    if rootless and posix.geteuid() != 0:
+        from oci_runtime.linux.rootless import groups_are_denied
+
+        context.groups_denied = groups_are_denied(config.get("linux", {}).get("gidMappings", []))
+
+
+def available_capabilities(user_namespace: bool) -> int:
+    """What can be granted: all that the kernel knows to root of a user namespace, else what the runtime has itself."""
+    if user_namespace:
+        return int((1 << (lib.sys_capabilities_last() + 1)) - 1)
+    return int(lib.sys_permitted_capabilities())
+
+
+def warn_of_denied_capabilities(context: Context, warn: Callable[[str], None]) -> None:
+    """Tells what the plan had to leave out."""
+    if context.capabilities_denied:
+        from oci_runtime.plan.capabilities import names
+
+        left_out = ", ".join(names(context.capabilities_denied))
+        warn(f"capabilities that cannot be granted here are left out: {left_out} (/process/capabilities)")
