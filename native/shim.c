@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -215,6 +216,29 @@ int sys_receive(int socket, struct report *report, int *descriptor)
     if (header && header->cmsg_type == SCM_RIGHTS)
         memcpy(descriptor, CMSG_DATA(header), sizeof *descriptor);
     return result(got);
+}
+
+/* A pair of SOCK_SEQPACKET sockets: here and not from Python's module, whose import takes longer than all of this. */
+int sys_socketpair(int *ends)
+{
+    return result(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends));
+}
+
+/* A SOCK_SEQPACKET socket that listens at `path`. */
+int sys_listen(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path)
+        return -ENAMETOOLONG;
+    strcpy(address.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (!bind(fd, (struct sockaddr *)&address, sizeof address) && !listen(fd, 8))
+        return fd;
+    int error = errno;
+    close(fd);
+    return -error;
 }
 
 int sys_send_descriptor(int socket, const char *data, size_t size, int descriptor)

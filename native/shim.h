@@ -25,6 +25,8 @@ struct spawn {
 };
 
 int sys_spawn(const struct spawn *request, int *pidfd);
+int sys_socketpair(int *ends);
+int sys_listen(const char *path);
 int sys_send_descriptor(int socket, const char *data, size_t size, int descriptor);
 int sys_receive(int socket, struct report *report, int *descriptor);
 int sys_memfd(const char *name, const char *data, size_t size, int executable, int mode);

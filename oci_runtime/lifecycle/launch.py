@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 
 from oci_runtime._shim import lib
-from oci_runtime.errors import PyociError, SpecError
+from oci_runtime.errors import PyociError, SpecError, SystemCallError
 from oci_runtime.lifecycle.hook_state import hook_state, state_in_container
 from oci_runtime.lifecycle.host_facts import fill_context, warn_of_denied_capabilities
 from oci_runtime.lifecycle.interruption import hold, release, undo_when_interrupted
@@ -302,14 +302,11 @@ class _Launch:
 
     def _listen(self) -> Socket:
         """Where init waits for `start`. Reached by a descriptor, since a socket's path is short (unix(7))."""
-        from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET
-        from _socket import socket as new_socket
-
-        listener = new_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
-        listener.bind(f"/proc/self/fd/{self.container.directory}/{store.START_SOCKET}")
-        listener.listen(8)
+        fd = lib.sys_listen(f"/proc/self/fd/{self.container.directory}/{store.START_SOCKET}".encode())
+        if fd < 0:
+            raise SystemCallError(f"cannot listen at {self.container.path}/{store.START_SOCKET}", -fd)
         socket = Socket("start")
-        socket.fd = listener.detach()
+        socket.fd = fd
         return socket
 
     def _spawn(self, plan: Plan, user_namespace: int) -> spawn.Child:

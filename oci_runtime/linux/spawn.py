@@ -141,9 +141,11 @@ def spawn(request: Request, plan: Plan) -> Child:
 
     Raises SystemCallError when a namespace cannot be joined or made.
     """
-    from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socketpair
-
-    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+    ends = ffi.new("int[2]")
+    error = lib.sys_socketpair(ends)
+    if error:
+        raise SystemCallError("socketpair", -error)
+    ours, theirs = ends
     keep = [fd for fd in (descriptor.fd for descriptor in plan.descriptors) if fd >= 0]
     kept = ffi.new("int[]", keep)
     init, code = init_program(plan), _memfd(b"pyoci-plan", plan.encode(), 0)
@@ -154,7 +156,7 @@ def spawn(request: Request, plan: Plan) -> Child:
     for i, fd in enumerate(request.tasks):
         wanted.tasks[i] = fd
     wanted.init, wanted.plan = init, code
-    wanted.runtime, wanted.report = ours.fileno(), theirs.fileno()
+    wanted.runtime, wanted.report = ours, theirs
     wanted.process, wanted.process_flags = request.process, request.process_flags
     wanted.join_count = len(request.join)
     for i, (fd, flag) in enumerate(request.join):
@@ -168,9 +170,8 @@ def spawn(request: Request, plan: Plan) -> Child:
     if pid in (-EBUSY, -EOPNOTSUPP) and wanted.cgroup >= 0:
         in_cgroup, wanted.cgroup = False, -1
         pid = lib.sys_spawn(wanted, pidfd)
-    for fd in (init, code, *keep):
+    for fd in (init, code, theirs, *keep):
         posix.close(fd)
-    theirs.close()
     if pid < 0:
         raise _step_failure(-pidfd[0], -pid)
-    return Child(pid, pidfd[0], ours.detach(), in_cgroup)
+    return Child(pid, pidfd[0], ours, in_cgroup)
