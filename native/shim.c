@@ -163,19 +163,19 @@ static __attribute__((noreturn)) void join_and_clone(const struct spawn *request
 static int spawn_joined(const struct spawn *request, int *pidfd)
 {
     struct report report = {0};
-    int none = -1;
     /* Into the cgroup with the runtime's rights; having joined a user namespace it would lack them. */
     long first = clone_child(request, 0, NULL);
     if (!first)
         join_and_clone(request);
     if (first < 0)
         return -errno;
-    /* The first child ends by itself; its last word comes before the second could say anything. */
-    int got = sys_receive(request->runtime, &report, &none);
+    /* The first child ends by itself, or is killed with the container that it has joined; then it has said nothing,
+     * and since this end of the socket is still open here, waiting for its word would be for ever. */
     while (waitpid((pid_t)first, NULL, 0) < 0 && errno == EINTR)
         ;
-    if (got < 0)
-        return got;
+    *pidfd = -STEP_JOIN;
+    if (recv(request->runtime, &report, sizeof report, MSG_DONTWAIT) < 0)
+        return errno == EAGAIN ? -ESRCH : -errno;
     if (report.kind != REPORT_PID) {
         *pidfd = -(int)report.op; /* which step */
         return report.kind == REPORT_SHIM ? -report.value : -EPROTO;

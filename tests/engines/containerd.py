@@ -30,9 +30,7 @@ class Containerd:
     def __init__(self, directory: Path, runtime: str) -> None:
         self.directory = directory
         self.runtime = runtime
-        self.namespace = (
-            f"pyoci-ctr-{os.getpid()}-{directory.name.encode().hex()}"
-        )
+        self.namespace = f"pyoci-ctr-{os.getpid()}-{directory.name.encode().hex()}"
         self.state_root = directory / "runc"
         self.cwd = directory / "cwd"
         (directory / "cwd").mkdir(parents=True)

@@ -241,6 +241,16 @@ def test_pidfd_socket(container: Container) -> None:
     os.close(pidfd)
 
 
+def test_killed_while_it_joins(container: Container) -> None:
+    """A container that is deleted takes with it the process that has just entered its cgroup; exec must not wait for it."""
+    inject = ["-e", "trace=setns", "-e", "inject=setns:signal=SIGKILL:when=1"]
+    argv = ["strace", "-f", "-o", "/dev/null", *inject, *container.pyoci.command("exec", container.id, "true")]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
+    assert done.returncode == 255
+    assert "cannot join namespaces" in done.stderr
+    assert container.exec("echo", "fine").out == "fine\n"
+
+
 def test_container_ends_meanwhile(container: Container) -> None:
     output = container.pyoci.directory / "exec-output"
     with output.open("wb") as file:
