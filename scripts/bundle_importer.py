@@ -206,8 +206,12 @@ ordinary_import = builtins.__import__
 def run() -> None:
     """The command: never returns."""
     checked, places, extensions, paths = INDEX  # noqa: F821
-    fd = fcntl(FD, F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR)  # noqa: F821
-    close(FD)  # noqa: F821
+    fd = FD  # noqa: F821
+    try:
+        fd = fcntl(FD, F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR)  # noqa: F821
+        close(FD)  # noqa: F821
+    except OSError:  # fewer descriptors are allowed
+        pass
     importer = BundleImporter(fd, checked, places, extensions)
     sys.meta_path.insert(0, importer)
     sys.path += paths

@@ -127,8 +127,9 @@ int op_directory(struct init *init, const struct plan_op *op)
     int fd = make_in_root(init, op_text(init, op, 0), MODE_DIRECTORY);
     if (fd < 0)
         return fd;
+    int error = (file_mode(fd) & MODE_TYPE) == MODE_DIRECTORY ? 0 : -E_NOTDIR;
     sys_close(fd);
-    return 0;
+    return error;
 }
 
 /* The terminal of the container's own devpts. /dev/pts/ptmx is opened without following a link, must be the

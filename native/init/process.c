@@ -146,20 +146,32 @@ int op_bounding_set(struct init *init, const struct plan_op *op)
     return 0;
 }
 
-/* The process must be able to open its standard streams again by /dev/stdin; the host's null device is not to change
- * hands for that. What does not let its owner be changed is as good as it gets. */
-static void own_streams(uint32_t uid)
+/* A stream that is the host's null device becomes the container's, which the process may open again. */
+static void replace_null_device(const struct init *init, int stream)
+{
+    int fd = open_in_root(init, "/dev/null", O_RDWR, RESOLVE_NO_SYMLINKS);
+    if (fd >= 0 && is_device(fd, MODE_CHARACTER, 1, 3))
+        SYS3(SYS_dup3, fd, stream, 0);
+    if (fd >= 0)
+        sys_close(fd);
+}
+
+/* The process must be able to open its standard streams again by /dev/stdin. What does not let its owner be changed is
+ * as good as it gets. */
+static void own_streams(const struct init *init, uint32_t uid)
 {
     for (int fd = 0; fd < 3; fd++) {
         struct statx st;
-        if (!sys_statx(fd, "", AT_EMPTY_PATH, &st) && st.stx_uid != uid && !is_device(fd, MODE_CHARACTER, 1, 3))
+        if (is_device(fd, MODE_CHARACTER, 1, 3))
+            replace_null_device(init, fd);
+        else if (!sys_statx(fd, "", AT_EMPTY_PATH, &st) && st.stx_uid != uid)
             sys_fchownat(fd, "", uid, (uint32_t)-1, AT_EMPTY_PATH);
     }
 }
 
 int op_user(struct init *init, const struct plan_op *op)
 {
-    own_streams((uint32_t)op->n[0]);
+    own_streams(init, (uint32_t)op->n[0]);
     SYS1(SYS_umask, op->n[2] >= 0 ? op->n[2] : 022);
     int error = op->n[4] ? sys_prctl(PR_SET_KEEPCAPS, 1, 0) : 0;
     if (!error && !op->n[5])

@@ -242,7 +242,7 @@ def test_pidfd_socket(container: Container) -> None:
 
 
 def test_killed_while_it_joins(container: Container) -> None:
-    """A container that is deleted takes with it the process that has just entered its cgroup; exec must not wait for it."""
+    """A container that is deleted takes with it the process that has just joined it; exec must not wait for that."""
     inject = ["-e", "trace=setns", "-e", "inject=setns:signal=SIGKILL:when=1"]
     argv = ["strace", "-f", "-o", "/dev/null", *inject, *container.pyoci.command("exec", container.id, "true")]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
