@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from oci_runtime._shim import lib
-
 from oci_runtime.linux.cgroups.manager import Manager
 
 BASE = Path("/sys/fs/cgroup")

@@ -12,8 +12,8 @@ import pytest
 from cgroup_support import BASE, Child, in_v2_view, run_inside
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oci_runtime._shim import ffi, lib
 
+from oci_runtime._shim import ffi, lib
 from oci_runtime.errors import PyociError, SystemCallError
 from oci_runtime.linux.cgroups import manager
 from oci_runtime.linux.cgroups.manager import Manager

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from cgroup_support import BASE, Child, cgroups_of, clone_into, hierarchies, left_over, run_inside
-from oci_runtime._shim import lib
 
+from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, SpecError, StateError, SystemCallError, UsageError
 from oci_runtime.linux.cgroups import manager
 from oci_runtime.linux.cgroups.manager import Manager
