@@ -148,7 +148,7 @@ def library_version() -> tuple[int, int, int]:
 def _extension() -> Any:
     """oci_runtime._libseccomp, which needs cffi's run time and libseccomp.so.2."""
     try:
-        from oci_runtime import _libseccomp  # type: ignore[attr-defined]
+        from oci_runtime import _libseccomp
     except ImportError as error:
         raise PyociError(f"{SECCOMP}: cannot load libseccomp: {error}") from error
     return _libseccomp
