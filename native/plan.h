@@ -73,8 +73,9 @@ enum plan_code {
     OP_CPU_AFFINITY,    /* s0: mask of n0 bytes */
     OP_FIND_EXECUTABLE, /* s0: name, s1: value of PATH, s2: working directory */
     OP_SYNC,            /* n0: enum sync_phase */
-    OP_HOOK,       /* s0: path, s1: list of n0 arguments, s2: list of n1 variables; n2: timeout (s, 0 none), s3: name */
-    OP_WAIT_START, /* n0: listening socket, or -1 to go on at once */
+    OP_HOOK,         /* s0: path, s1: list of n0 arguments, s2: list of n1 variables; n2: timeout (s, 0 none), s3: name,
+                            n3: umask, -1 for the caller's */
+    OP_WAIT_START,   /* n0: listening socket, or -1 to go on at once */
     OP_BOUNDING_SET, /* n0: capabilities that stay */
     OP_USER, /* n0: uid, n1: gid, n2: umask or -1, s0: n3 supplementary group ids (uint32), n4: keep capabilities,
                            n5: leave the groups as they are */

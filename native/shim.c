@@ -142,10 +142,6 @@ static void join_namespaces(const struct spawn *request)
 static __attribute__((noreturn)) void join_and_clone(const struct spawn *request)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    /* From within the namespaces nobody may look into a copy of the runtime (CVE-2016-9962). Its id mappings, if they
-     * are still to come, are written by a runtime that may not be root, to which a process must be open for that. */
-    if (!(request->flags & CLONE_NEWUSER))
-        prctl(PR_SET_DUMPABLE, 0);
     join_namespaces(request);
     struct spawn here = *request;
     here.cgroup = -1; /* the child is born where its parent is */
@@ -188,13 +184,24 @@ static int spawn_joined(const struct spawn *request, int *pidfd)
  * `*pidfd` is minus the enum spawn_step that failed. */
 int sys_spawn(const struct spawn *request, int *pidfd)
 {
+    /* The child is a copy of the runtime, with its descriptors and its root, until it executes init; a neighbour in a
+     * pid namespace, or the root of a user namespace that it is in, must never look into it (CVE-2016-9962). It is
+     * born so, since a child that saw to it itself would do it too late. */
+    int dumpable = prctl(PR_GET_DUMPABLE);
+    prctl(PR_SET_DUMPABLE, 0);
+    /* What the engine forgot to close ends with init's execution (CVE-2024-21626); become_init() keeps what it needs. */
+    sys_close_on_exec(3);
     *pidfd = -STEP_CLONE;
-    if (request->process >= 0 || request->join_count)
-        return spawn_joined(request, pidfd);
-    long pid = clone_child(request, request->flags, pidfd);
-    if (!pid)
-        become_init(request);
-    return result(pid);
+    int pid;
+    if (request->process >= 0 || request->join_count) {
+        pid = spawn_joined(request, pidfd);
+    } else {
+        pid = result(clone_child(request, request->flags, pidfd));
+        if (!pid)
+            become_init(request);
+    }
+    prctl(PR_SET_DUMPABLE, dumpable);
+    return pid;
 }
 
 /* One message of init. A descriptor that comes with it is put in `*descriptor`, else -1. 0: the other end is closed. */

@@ -40,6 +40,7 @@ static __attribute__((noreturn)) void run_child(struct init *init, const struct 
 {
     const char **argv = text_vector(op_text(init, op, 1), op->n[0]);
     const char **envp = text_vector(op_text(init, op, 2), op->n[1]);
+    SYS1(SYS_umask, op->n[3] >= 0 ? op->n[3] : init->umask);
     SYS3(SYS_dup3, pipes->in[0], 0, 0);
     SYS3(SYS_dup3, pipes->out[1], 1, 0);
     SYS3(SYS_dup3, pipes->out[1], 2, 0);

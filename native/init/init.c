@@ -41,7 +41,7 @@ static operation *const operations[] = {
     [OP_CONSOLE] = op_console,
     [OP_PIVOT_ROOT] = op_pivot_root,
     [OP_MOVE_ROOT] = op_move_root,
-    [OP_CHROOT] = op_move_root,
+    [OP_CHROOT] = op_chroot,
     [OP_NEW_SESSION] = op_new_session,
     [OP_SESSION_KEYRING] = op_session_keyring,
     [OP_LSM_LABEL] = op_lsm_label,
@@ -180,7 +180,7 @@ int init_main(long argc, char **argv, char **envp)
     sys_prctl(PR_SET_NAME, (unsigned long)"pyoci:init", 0);
     sys_prctl(PR_SET_PDEATHSIG, /* SIGKILL */ 9, 0);
     SYS3(SYS_close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC);
-    SYS1(SYS_umask, 0);
+    init.umask = (int)SYS1(SYS_umask, 0);
     reset_signals();
     int plan = number(argv[2]);
     int error = load_plan(&init, plan);

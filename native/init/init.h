@@ -14,6 +14,7 @@ struct init {
     int report_fd;     /* to the runtime: the one that creates, later the one that starts */
     int root_fd;       /* the new root; every path of the configuration is resolved below it */
     int procfs_fd;     /* opened when first needed, see open_procfs() */
+    int umask;         /* the caller's */
     int in_root;       /* the root directory has been changed to the new root */
     int in_directory;  /* the working directory has been changed to the process's */
     const char *state; /* the container's state as JSON, the standard input of hooks */
@@ -52,6 +53,10 @@ int op_masked_path(struct init *init, const struct plan_op *op);
 int op_readonly_path(struct init *init, const struct plan_op *op);
 int op_pivot_root(struct init *init, const struct plan_op *op);
 int op_move_root(struct init *init, const struct plan_op *op);
+int op_chroot(struct init *init, const struct plan_op *op);
+
+/* hide.c */
+int hide_host_filesystems(struct init *init);
 
 /* copy_up.c */
 int copy_tree(int from, int to);

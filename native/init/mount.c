@@ -4,6 +4,7 @@
 
 #include <linux/magic.h>
 
+#define TRIES_AT_MOST 16
 #define FSCONFIG_VALUE_SIZE 256 /* fsconfig(2) takes no longer string */
 
 static int set_attributes(int fd, unsigned flags, int64_t set, int64_t clear, int64_t propagation)
@@ -31,12 +32,19 @@ static int set_all_attributes(int fd, const struct plan_op *op)
 /* Opens, and makes where missing, the place that a mount covers. */
 static int open_destination(struct init *init, const char *path, int type, int64_t flags)
 {
-    int fd;
+    int fd = -E_NOENT;
     if (flags & MOUNT_NO_SYMLINK) {
-        fd = open_in_root(init, path, O_PATH, RESOLVE_NO_SYMLINKS);
-        if (fd == -E_NOENT)
-            fd = make_in_root(init, path, type);
-        else if (fd == -E_LOOP)
+        /* what was made is opened again: a link may have been put in its place meanwhile (CVE-2023-27561) */
+        for (int tries = 0; tries < TRIES_AT_MOST; tries++) {
+            fd = open_in_root(init, path, O_PATH, RESOLVE_NO_SYMLINKS);
+            if (fd != -E_NOENT)
+                break;
+            int made = make_in_root(init, path, type);
+            if (made < 0)
+                return made;
+            sys_close(made);
+        }
+        if (fd == -E_LOOP || fd == -E_NOENT)
             text_append(init->detail, sizeof init->detail, "must be mounted on an ordinary directory");
     } else {
         fd = make_in_root(init, path, type);
@@ -351,8 +359,19 @@ int op_pivot_root(struct init *init, const struct plan_op *op)
     return error;
 }
 
-/* For a root on initramfs, which pivot_root(2) refuses, and for a container without a mount namespace. */
+/* For a root on initramfs, which pivot_root(2) refuses: the new root is moved over the old one, which stays below it. */
 int op_move_root(struct init *init, const struct plan_op *op)
+{
+    int error = hide_host_filesystems(init);
+    if (!error)
+        error = (int)SYS1(SYS_fchdir, init->root_fd);
+    if (!error)
+        error = sys_move_mount(init->root_fd, AT_FDCWD, "/");
+    return error ? error : op_chroot(init, op);
+}
+
+/* By itself for a container without a mount namespace. */
+int op_chroot(struct init *init, const struct plan_op *op)
 {
     (void)op;
     int error = (int)SYS1(SYS_fchdir, init->root_fd);

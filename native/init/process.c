@@ -169,6 +169,19 @@ static void own_streams(const struct init *init, uint32_t uid)
     }
 }
 
+/* user_namespaces(7): whoever mapped the group ids without privileges has given setgroups(2) up for good. */
+static int groups_are_denied(struct init *init)
+{
+    char text[8] = "";
+    int proc = open_procfs(init);
+    int fd = proc < 0 ? proc : sys_openat(proc, "self/setgroups", O_RDONLY, 0);
+    if (fd < 0)
+        return 0;
+    long size = sys_read(fd, text, 4);
+    sys_close(fd);
+    return size == 4 && text_equal(text, "deny");
+}
+
 int op_user(struct init *init, const struct plan_op *op)
 {
     own_streams(init, (uint32_t)op->n[0]);
@@ -176,6 +189,8 @@ int op_user(struct init *init, const struct plan_op *op)
     int error = op->n[4] ? sys_prctl(PR_SET_KEEPCAPS, 1, 0) : 0;
     if (!error && !op->n[5])
         error = (int)SYS2(SYS_setgroups, op->n[3], op->n[3] ? init->plan + op->s[0] : 0);
+    if (error == -E_PERM && !op->n[3] && groups_are_denied(init))
+        error = 0;
     if (!error)
         error = (int)SYS3(SYS_setresgid, op->n[1], op->n[1], op->n[1]);
     if (!error)
@@ -263,6 +278,9 @@ int op_exec(struct init *init, const struct plan_op *op)
         home_variable(init, (uint32_t)op->n[3], home, sizeof home);
         envp[op->n[1]] = home;
     }
+    /* not even an executable named /proc/self/fd/N may lead to these */
+    sys_close(init->root_fd);
+    sys_close(init->procfs_fd);
     for (int fd = 3; fd < preserved; fd++)
         SYS3(SYS_fcntl, fd, F_SETFD, 0);
     error = (int)SYS3(SYS_close_range, preserved, ~0u, CLOSE_RANGE_CLOEXEC);

@@ -135,7 +135,7 @@ class _Exec:
 
             context.console_socket = connect_console(self.request.console_socket)
         root = "" if "mount" in record["namespaces"] else f"/proc/{record['pid']}/root"
-        plan = plan_exec_process(self.process, context, root)
+        plan = plan_exec_process(self.process, self.config.get("linux", {}), context, root)
         warn_of_denied_capabilities(context, self.warn)
         if context.console_socket:
             plan.needs(context.console_socket)

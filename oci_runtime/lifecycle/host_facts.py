@@ -34,6 +34,15 @@ def fill_context(context: Context, request: CreateRequest, config: Config, *, ro
         context.groups_denied = groups_are_denied(config.get("linux", {}).get("gidMappings", []))
 
 
+def is_rootless() -> bool:
+    """Whether the runtime lacks root's rights over cgroups and devices: it is not root, or root of a user namespace."""
+    if posix.geteuid() != 0:
+        return True
+    from oci_runtime.linux.user_namespace import in_user_namespace
+
+    return in_user_namespace()
+
+
 def available_capabilities(user_namespace: bool) -> int:
     """What can be granted: all that the kernel knows to root of a user namespace, else what the runtime has itself."""
     if user_namespace:

@@ -7,7 +7,7 @@ import posix
 from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, SpecError, SystemCallError
 from oci_runtime.lifecycle.hook_state import hook_state, state_in_container
-from oci_runtime.lifecycle.host_facts import fill_context, warn_of_denied_capabilities
+from oci_runtime.lifecycle.host_facts import fill_context, is_rootless, warn_of_denied_capabilities
 from oci_runtime.lifecycle.interruption import hold, release, undo_when_interrupted
 from oci_runtime.lifecycle.oom_score_adj import spawn_process
 from oci_runtime.lifecycle.undo import Undo
@@ -147,7 +147,7 @@ class _Launch:
         self.warn = warn
         self.linux = config.get("linux", {})
         self.namespaces = Namespaces(self.linux)
-        self.rootless = posix.geteuid() != 0 if request.rootless is None else request.rootless
+        self.rootless = is_rootless() if request.rootless is None else request.rootless
         self.cgroups = self._cgroup_manager()
         self.resctrl = self._resctrl_groups()
 
@@ -227,7 +227,7 @@ class _Launch:
             self.cgroups.create(self._cgroup_owner())
             if self.linux.get("resources") or not self.rootless:
                 # device rules of root come later: mounting may need a device that the process must not use
-                self.cgroups.apply(self.linux.get("resources"), devices=self.rootless)
+                self.cgroups.apply(self.linux.get("resources"), devices=False)
         except PyociError:
             if not self.rootless or "cgroupsPath" in self.linux:
                 raise

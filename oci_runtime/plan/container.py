@@ -9,7 +9,7 @@ from oci_runtime.plan.masked_paths import plan_masked_paths
 from oci_runtime.plan.mounts import bind_propagation, plan_mounts, plan_read_only_tmpfs
 from oci_runtime.plan.namespaces import plan_namespaces
 from oci_runtime.plan.operations import Plan
-from oci_runtime.plan.process import plan_preparation, plan_process
+from oci_runtime.plan.process import plan_linux_process, plan_preparation, plan_process
 from oci_runtime.plan.readonly_paths import plan_readonly_paths
 from oci_runtime.plan.root import plan_enter_root, plan_root, plan_root_attributes
 from oci_runtime.plan.terminal import plan_terminal
@@ -55,14 +55,7 @@ def plan_container(config: Config, context: Context) -> Plan:
 
         plan_sysctl(plan, linux)
     plan_enter_root(plan, config, context)
-    if "personality" in linux:
-        from oci_runtime.plan.personality import plan_personality
-
-        plan_personality(plan, linux)
-    if "memoryPolicy" in linux:
-        from oci_runtime.plan.memory_policy import plan_memory_policy
-
-        plan_memory_policy(plan, linux)
+    plan_linux_process(plan, linux)
     plan_preparation(plan, process, context)
     plan.add(lib.OP_SYNC, "", (), (lib.SYNC_READY,))
     plan.add(lib.OP_WAIT_START, "", (), (context.start_socket if context.start_socket else -1,))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from oci_runtime._shim import lib
 from oci_runtime.plan.operations import Directory, Plan
-from oci_runtime.plan.process import plan_preparation, plan_process
+from oci_runtime.plan.process import plan_linux_process, plan_preparation, plan_process
 from oci_runtime.plan.terminal import plan_terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oci_runtime.plan.context import Context
-    from oci_runtime.spec.types import Process
+    from oci_runtime.spec.types import Linux, Process
 
 
-def plan_exec_process(process: Process, context: Context, root: str = "") -> Plan:
+def plan_exec_process(process: Process, linux: Linux, context: Context, root: str = "") -> Plan:
     """The operations, in the namespaces of the container. Pure: makes no system call.
 
     `root` is the container's root directory where it has no mount namespace, into which the process is chrooted.
@@ -27,6 +27,7 @@ def plan_exec_process(process: Process, context: Context, root: str = "") -> Pla
     else:
         plan.add(lib.OP_ROOTFS_DIRECTORY, "", (), (-1,))
     plan_terminal(plan, process, context, bind_console=False)
+    plan_linux_process(plan, linux)
     plan_preparation(plan, process, context)
     plan.add(lib.OP_SYNC, "", (), (lib.SYNC_READY,))
     plan_process(plan, process, context)

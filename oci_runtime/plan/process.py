@@ -10,7 +10,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oci_runtime.plan.context import Context
     from oci_runtime.plan.operations import Plan
-    from oci_runtime.spec.types import Process
+    from oci_runtime.spec.types import Linux, Process
+
+
+def plan_linux_process(plan: Plan, linux: Linux) -> None:
+    """What `linux` says of every process of the container: linux.personality, linux.memoryPolicy."""
+    if "personality" in linux:
+        from oci_runtime.plan.personality import plan_personality
+
+        plan_personality(plan, linux)
+    if "memoryPolicy" in linux:
+        from oci_runtime.plan.memory_policy import plan_memory_policy
+
+        plan_memory_policy(plan, linux)
 
 
 def plan_preparation(plan: Plan, process: Process, context: Context) -> None:

@@ -416,3 +416,11 @@ def wait_for(condition: Callable[[], object], seconds: float = 10.0, what: str =
         if time.monotonic() > deadline:
             raise AssertionError(f"not true after {seconds} s: {what or condition}")
         time.sleep(0.01)
+
+
+def compile_static(source: str, output: Path) -> Path:
+    """A static program for the container, from C."""
+    code = output.with_suffix(".c")
+    code.write_text(source)
+    subprocess.run(["gcc", "-static", "-O1", "-Wall", "-o", str(output), str(code)], check=True)
+    return output

@@ -231,3 +231,21 @@ def test_background_process_of_a_hook_holds_up_nothing(bundle: Bundle, pyoci: Py
     began = time.monotonic()
     pyoci.run(bundle)
     assert time.monotonic() - began < 2
+
+
+def test_umask_of_the_hooks_in_the_container(bundle: Bundle, notes: Path, pyoci: Pyoci) -> None:
+    """The caller's for createContainer; the process's for startContainer, which comes just before it."""
+    (bundle.rootfs / "bin/inside").write_text("#!/bin/sh\numask > /umask\n")
+    (bundle.rootfs / "bin/inside").chmod(0o755)
+    bundle.process["user"]["umask"] = 0o27
+    bundle.config["hooks"] = {
+        "createContainer": [hook(f"umask > {notes}/umask")],
+        "startContainer": [{"path": "/bin/inside"}],
+    }
+    before = os.umask(0o24)
+    try:
+        pyoci.run(bundle.args("true"))
+    finally:
+        os.umask(before)
+    assert (notes / "umask").read_text() == "0024\n"
+    assert (bundle.rootfs / "umask").read_text() == "0027\n"

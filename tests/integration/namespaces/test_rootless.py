@@ -173,3 +173,13 @@ def test_another_users_containers_are_not_his(user: User, pyoci: Pyoci, new_bund
     done = user("--root", str(pyoci.root), "kill", container.id, "KILL", check=False)
     assert done.code != 0
     assert container.status == "running"
+
+
+def test_root_of_a_user_namespace_that_has_no_setgroups(bundle: Bundle, pyoci: Pyoci) -> None:
+    """As `unshare -Urm` makes one: setgroups(2) is denied there, and cgroups and devices are not ours."""
+    bundle.unmount("/dev/pts").args("id", "-u").save()  # for its gid 5
+    run = pyoci.command("run", "--bundle", str(bundle.path), "box")
+    done = subprocess.run(
+        ["unshare", "-Urm", *run], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL
+    )
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr

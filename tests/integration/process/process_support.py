@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
-
 # capabilities(7), by number
 CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_KILL, CAP_SETGID, CAP_SETUID, CAP_SETPCAP = 0, 1, 5, 6, 7, 8
 CAP_NET_BIND_SERVICE, CAP_NET_RAW, CAP_SYS_ADMIN, CAP_SYS_NICE, CAP_SYS_RESOURCE = 10, 13, 21, 23, 24
@@ -23,11 +20,3 @@ def capability_sets(status: str) -> dict[str, int]:
 
 def bits(*numbers: int) -> int:
     return sum(1 << number for number in numbers)
-
-
-def compile_static(source: str, output: Path) -> Path:
-    """A static program for the container, from C."""
-    code = output.with_suffix(".c")
-    code.write_text(source)
-    subprocess.run(["gcc", "-static", "-O1", "-Wall", "-o", str(output), str(code)], check=True)
-    return output

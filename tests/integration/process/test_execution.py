@@ -8,8 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from containers import Bundle, Pyoci
-from process_support import compile_static
+from containers import Bundle, Pyoci, compile_static
 
 EVERY_BYTE = "".join(map(chr, range(1, 256)))
 
@@ -334,3 +333,9 @@ def test_the_null_device_on_a_stream_becomes_the_containers(bundle: Bundle, pyoc
     result = pyoci.run(bundle.shell("stat -c %d /dev/null; stat -L -c %d /proc/self/fd/0"))
     ours, stream = result.out.split()
     assert ours == stream
+
+
+def test_exec_has_the_personality_of_the_container(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.args("sleep", "1000").linux["personality"] = {"domain": "LINUX32"}
+    container = pyoci.run_detached(bundle)
+    assert container.exec("cat", "/proc/self/personality").out.strip() == "00000008"

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from containers import Bundle, Pyoci
+from containers import Bundle, Pyoci, compile_static
 from process_support import (
     CAP_CHOWN,
     CAP_KILL,
@@ -15,7 +15,6 @@ from process_support import (
     CAP_SETPCAP,
     bits,
     capability_sets,
-    compile_static,
     fields,
 )
 

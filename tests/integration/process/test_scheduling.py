@@ -10,8 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from containers import Bundle, Pyoci
-from process_support import compile_static
+from containers import Bundle, Pyoci, compile_static
 
 PROBE = r"""
 #define _GNU_SOURCE

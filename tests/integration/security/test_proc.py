@@ -249,10 +249,12 @@ def test_old_root_is_gone(bundle: Bundle, pyoci: Pyoci) -> None:
     assert "lib64" not in done.out.split()
 
 
-def test_classic_escape_by_chroot(bundle: Bundle, pyoci: Pyoci, directory: Path) -> None:
-    """chroot(2) below the working directory, then up: with pivot_root(2) there is nothing above.
+@pytest.mark.parametrize("options", [[], ["--no-pivot"]], ids=["pivot", "no pivot"])
+def test_classic_escape_by_chroot(bundle: Bundle, pyoci: Pyoci, directory: Path, options: list[str]) -> None:
+    """chroot(2) below the working directory, then up: with pivot_root(2) there is nothing above, and without it the new
+    root lies over the old one.
 
-    Fails without umount2(2) in op_pivot_root() (mount.c).
+    Fails without umount2(2) in op_pivot_root(), and without move_mount(2) in op_move_root() (mount.c).
     """
     (directory / "secret").write_text("secret")
     bundle.capabilities("CAP_SYS_CHROOT")
@@ -272,4 +274,20 @@ def test_classic_escape_by_chroot(bundle: Bundle, pyoci: Pyoci, directory: Path)
         }"""
     )
     subprocess.run(["cc", "-static", "-o", bundle.rootfs / "escape", program], check=True)
-    assert pyoci.run(bundle.args("/escape", str(directory / "secret"))).out == "inside\n"
+    assert pyoci.run(bundle.args("/escape", str(directory / "secret")), *options).out == "inside\n"
+
+
+def test_without_pivot_root_no_procfs_of_the_host_is_left(bundle: Bundle, pyoci: Pyoci) -> None:
+    """A procfs of the host in the mount namespace, though out of reach, would let a user namespace in the container
+    mount one that is not masked.
+
+    Fails without hide_host_filesystems() in op_move_root() (mount.c).
+    """
+    bundle.linux["maskedPaths"] = ["/proc/kallsyms"]
+    bundle.process["noNewPrivileges"] = False
+    bundle.capabilities("CAP_SETFCAP")
+    script = (
+        "cat /proc/self/mounts; unshare -Urmpf sh -c 'mount -t proc p /tmp && head -c 1 /tmp/kallsyms' || echo refused"
+    )
+    result = pyoci.run(bundle.shell(script), "--no-pivot")
+    assert result.out.endswith("refused\n")

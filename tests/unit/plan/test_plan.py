@@ -268,11 +268,11 @@ def test_what_cannot_be_granted_is_noted() -> None:
 
 def test_exec() -> None:
     config = bundle("minimal")
-    plan = plan_exec_process(config["process"], context_for(config))
+    plan = plan_exec_process(config["process"], config.get("linux", {}), context_for(config))
     assert lines(plan)[:2] == ["ROOTFS_DIRECTORY", "NEW_SESSION"]
     assert lines(plan)[-1] == "EXEC /process/args"
     check_encoding(plan)
-    plan = plan_exec_process(config["process"], context_for(config), "/proc/7/root")
+    plan = plan_exec_process(config["process"], config.get("linux", {}), context_for(config), "/proc/7/root")
     assert lines(plan)[:2] == ["ROOTFS_DIRECTORY", "CHROOT"]
 
 

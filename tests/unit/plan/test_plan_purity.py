@@ -29,7 +29,7 @@ def forbid_system_calls(program: bytes) -> None:
 def plan_everything(name: str) -> bytes:
     config = CONFIGS[name]
     plan = plan_container(config, context_for(config))
-    execution = plan_exec_process(config["process"], context_for(config))
+    execution = plan_exec_process(config["process"], config.get("linux", {}), context_for(config))
     str(plan)
     return plan.encode() + execution.encode()
 

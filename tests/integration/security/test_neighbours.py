@@ -1,0 +1,148 @@
+"""What a container can do to others that start beside it, and to their runtime.
+
+Each defence was taken out of a copy of the tree to see the test fail; the docstrings say which.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from containers import Bundle, Container, Pyoci, compile_static
+
+# Opens a file of the host by way of every process that comes, for as long as it is let.
+PEEP = r"""
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    char path[512];
+    (void)argc;
+    puts("ready"), fflush(stdout);
+    for (;;)
+        for (int pid = getpid() + 1, last = pid + atoi(argv[2]); pid < last; pid++) {
+            snprintf(path, sizeof path, "/proc/%d/root%s", pid, argv[1]);
+            if (open(path, O_RDWR) >= 0)
+                printf("got it by %d\n", pid), fflush(stdout), exit(0);
+        }
+}
+"""
+
+# Makes a link of this name, and takes it away, without a pause.
+FLIP = r"""
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    (void)argc;
+    for (;;)
+        symlink(argv[1], argv[2]), unlink(argv[2]);
+}
+"""
+
+
+def peeping(bundle: Bundle, pyoci: Pyoci, secret: Path, *, joined: bool) -> Container:
+    """A container that tries; in a pid namespace that others join, or in the host's."""
+    compile_static(PEEP, bundle.rootfs / "peep")
+    bundle.args("/peep", str(secret), "60" if joined else "400")
+    if not joined:
+        bundle.without_namespace("pid")
+    return pyoci.run_detached(bundle).expect("ready")
+
+
+@pytest.mark.parametrize("joined", [True, False], ids=["joined pid namespace", "host's pid namespace"])
+def test_a_child_on_its_way_to_a_user_namespace(
+    new_bundle: object, pyoci: Pyoci, directory: Path, joined: bool
+) -> None:
+    """CVE-2016-9962: between clone3(2) and the execution of init the child is a copy of the runtime, with the host's
+    root. In a user namespace that belongs to its own uid on the host, a neighbour of that uid has every capability over
+    it.
+
+    Fails without PR_SET_DUMPABLE in sys_spawn() (shim.c).
+    """
+    assert callable(new_bundle)
+    secret = directory / "secret"
+    secret.write_text("of the host")
+    secret.chmod(0o600)
+    attacker = peeping(new_bundle("attacker"), pyoci, secret, joined=joined)
+    victim = new_bundle("victim").args("true").user_namespace()
+    if joined:
+        victim.without_namespace("pid").namespace("pid", f"/proc/{attacker.pid}/ns/pid")
+    for _ in range(12):
+        pyoci.run(victim, check=False)
+        assert "got it" not in attacker.output
+    assert attacker.status == "running"
+
+
+def leaking(argv: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a command that has an open directory of the host, as a careless engine leaves it."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.dup2(fd, 77, inheritable=True)
+        return subprocess.run(argv, capture_output=True, text=True, timeout=20, pass_fds=[77], stdin=subprocess.DEVNULL)
+    finally:
+        os.close(fd)
+        os.close(77)
+
+
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_the_executable_is_not_reached_by_a_leaked_descriptor(
+    bundle: Bundle, pyoci: Pyoci, directory: Path, verb: str
+) -> None:
+    """CVE-2024-21626, by process.args: the program would be a file of the host, and could be overwritten.
+
+    Fails without sys_close_on_exec() in sys_spawn() (shim.c).
+    """
+    shutil.copy("/bin/busybox", directory / "busybox")
+    program = ["/proc/self/fd/77/busybox", "echo", "from the host"]
+    if verb == "run":
+        bundle.args(*program).save()
+        done = leaking(pyoci.command("run", "--bundle", str(bundle.path), "box"), directory)
+    else:
+        container = pyoci.run_detached(bundle.args("sleep", "1000"))
+        done = leaking(pyoci.command("exec", container.id, *program), directory)
+    assert done.returncode != 0
+    assert "from the host" not in done.stdout
+    assert "no such file or directory" in done.stderr
+
+
+def test_a_created_container_holds_nothing_of_the_engine_open(bundle: Bundle, pyoci: Pyoci, directory: Path) -> None:
+    """An engine that waits for the end of a pipe would wait for ever."""
+    bundle.args("true").save()
+    argv = pyoci.command("create", "--bundle", str(bundle.path), "box")
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    os.dup2(fd, 77, inheritable=True)
+    try:
+        quiet = subprocess.DEVNULL
+        subprocess.run(argv, stdin=quiet, stdout=quiet, stderr=quiet, timeout=20, check=True, pass_fds=[77])
+    finally:
+        os.close(fd)
+        os.close(77)
+    pid = json.loads(pyoci("state", "box").out)["pid"]
+    links = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+    assert str(directory) not in links
+
+
+def test_proc_is_not_mounted_where_a_link_points_to(bundle: Bundle, pyoci: Pyoci) -> None:
+    """CVE-2023-27561: who shares the root filesystem makes /proc a link at the right moment, and masks nothing then.
+
+    Fails with open_destination() (mount.c) using what it has made without opening it again.
+    """
+    shutil.rmtree(bundle.rootfs / "proc", ignore_errors=True)
+    flip = compile_static(FLIP, bundle.path / "flip")
+    process = subprocess.Popen([flip, "tmp", bundle.rootfs / "proc"])
+    try:
+        for _ in range(25):
+            result = pyoci.run(bundle.args("ls", "/tmp"), check=False)
+            assert "kcore" not in result.out
+            with contextlib.suppress(OSError):  # the link may be there just now
+                (bundle.rootfs / "proc").rmdir()
+    finally:
+        process.kill()
+        process.wait()
