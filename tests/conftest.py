@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,11 @@ import pytest
 from bench.bundles import Bundle, make_bundle
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# A signal that is ignored where the tests are started (nohup, a shell's background) is ignored in all that they start.
+for _number in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(_number, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

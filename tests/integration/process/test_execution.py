@@ -320,15 +320,6 @@ def test_standard_streams_can_be_opened_again(bundle: Bundle, pyoci: Pyoci, kind
     assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
 
 
-def test_a_working_directory_that_is_a_file_is_an_error_of_create(bundle: Bundle, pyoci: Pyoci) -> None:
-    (bundle.rootfs / "file").write_text("")
-    bundle.args("true").process["cwd"] = "/file"
-    bundle.save()
-    result = pyoci("create", "--bundle", str(bundle.path), "box", check=False)
-    assert result.code == 1
-    assert "(/process/cwd): Not a directory" in result.err
-
-
 def test_the_null_device_on_a_stream_becomes_the_containers(bundle: Bundle, pyoci: Pyoci) -> None:
     result = pyoci.run(bundle.shell("stat -c %d /dev/null; stat -L -c %d /proc/self/fd/0"))
     ours, stream = result.out.split()

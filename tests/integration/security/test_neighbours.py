@@ -140,7 +140,7 @@ def test_proc_is_not_mounted_where_a_link_points_to(bundle: Bundle, pyoci: Pyoci
     try:
         for _ in range(25):
             result = pyoci.run(bundle.args("ls", "/tmp"), check=False)
-            assert "kcore" not in result.out
+            assert "self" not in result.out.split()
             with contextlib.suppress(OSError):  # the link may be there just now
                 (bundle.rootfs / "proc").rmdir()
     finally:
