@@ -152,6 +152,10 @@ class _Launch:
         self.resctrl = self._resctrl_groups()
 
     def run(self, text: bytes, *, wait_for_start: bool) -> Launched:
+        if self.namespaces.joined:
+            from oci_runtime.lifecycle.own_namespaces import refuse_own_namespaces
+
+            refuse_own_namespaces(self.namespaces, self.linux)
         hold()
         self.container = store.create(self.request.root, self._record(), text)
         if "poststop" in self.container.record["hooks"]:
@@ -427,7 +431,7 @@ class _Launch:
 
 def _open_namespace(path: str, pointer: str) -> int:
     try:
-        return posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        return posix.open(path, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
     except OSError as error:
         raise PyociError(f"cannot open the namespace {path}: {error.strerror} ({pointer})") from error
 

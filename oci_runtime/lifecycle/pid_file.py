@@ -16,10 +16,25 @@ def write_pid_file(path: str, pid: int, undo: Undo) -> None:
     directory, slash, name = path.rpartition("/")
     unnamed = f"{directory}{slash}.{name}"
     try:
-        fd = posix.open(unnamed, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o644)
-        posix.write(fd, b"%d" % pid)
-        posix.close(fd)
+        _write_new(unnamed, b"%d" % pid)
         posix.rename(unnamed, path)
     except OSError as error:
         raise PyociError(f"cannot write the pid file {path}: {error.strerror}") from error
     undo.add(lambda: posix.unlink(path))
+
+
+def _write_new(path: str, data: bytes) -> None:
+    """The directory may be somebody else's to write to: a file or link that lies in wait there is not followed."""
+    try:
+        posix.unlink(path)
+    except FileNotFoundError:
+        pass
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
+    fd = posix.open(path, flags, 0o644)
+    try:
+        posix.write(fd, data)
+    except OSError:
+        posix.unlink(path)
+        raise
+    finally:
+        posix.close(fd)

@@ -8,12 +8,16 @@ from errno import EBUSY, ECONNRESET, EOPNOTSUPP
 from oci_runtime._shim import ffi, lib
 from oci_runtime.errors import PyociError, SystemCallError
 from oci_runtime.linux.conversation import Report, send_state, wait_until_readable
+from oci_runtime.linux.processes import wait_for_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from oci_runtime.plan.operations import Plan
+
+# seconds
+DEATH_TIMEOUT = 2.0
 
 _STEPS = ("", "join namespaces", "clone", "enter the cgroup", "become root in the user namespace", "execute init")
 
@@ -72,8 +76,10 @@ class Child:
             pass  # it has ended, and receive() will say why
 
     def kill(self) -> None:
-        """SIGKILL, and waits for its end."""
+        """SIGKILL, and waits for its end; PyociError when it does not come, for who is paused dies when resumed."""
         lib.sys_pidfd_send_signal(self.pidfd, 9)
+        if not wait_for_end(self.pidfd, DEATH_TIMEOUT):
+            raise PyociError(f"process {self.pid} does not end after SIGKILL; is its container paused?")
         try:
             posix.waitpid(self.pid, 0)
         except ChildProcessError:

@@ -77,15 +77,19 @@ NO_ID = 0xFFFFFFFF
 """(uid_t) -1, which setresuid(2) and setgroups(2) do not take for an id."""
 
 
+def validate_env(env: list[str], at: str, problems: list[Problem]) -> None:
+    """Append the problems of an environment, of a process or a hook."""
+    for i in range(len(env)):
+        if env[i].find("=") < 1:
+            problems.append(Problem(f"{at}/{i}", "must be NAME=VALUE, with a name that is not empty"))
+
+
 def validate_process(process: Process, at: str, problems: list[Problem]) -> None:
     """Append the problems of a process; `at` is its pointer, empty for a document of its own."""
     if process["cwd"][:1] != "/":
         problems.append(Problem(at + "/cwd", "must be an absolute path inside the container"))
     _args(process, at, problems)
-    env = process.get("env", [])
-    for i in range(len(env)):
-        if env[i].find("=") < 1:
-            problems.append(Problem(f"{at}/env/{i}", "must be NAME=VALUE, with a name that is not empty"))
+    validate_env(process.get("env", []), at + "/env", problems)
     if process.get("terminal") and "consoleSize" in process:
         for key, size in (("height", process["consoleSize"]["height"]), ("width", process["consoleSize"]["width"])):
             if size > 65535:

@@ -59,7 +59,7 @@ def kill_frozen(manager: Manager) -> None:
         pids = manager.pids(recursive=True)
         send(pids, _SIGKILL)
         if can_freeze:
-            manager.thaw()
+            manager.thaw_if_there()
             return
         if not pids or not patience.wait():
             return

@@ -125,7 +125,7 @@ class Manager:
             send(self.pids(recursive=True), signal)
         finally:
             if not was_frozen:
-                self.thaw()
+                self.thaw_if_there()
 
     def kill_all(self) -> None:
         """SIGKILL to every process in the cgroup and below; frozen ones are thawed to die. Does not wait."""
@@ -138,6 +138,16 @@ class Manager:
     def thaw(self) -> None:
         """Undo freeze()."""
         raise NotImplementedError
+
+    def thaw_if_there(self) -> None:
+        """Undo freeze(), if nobody has removed the cgroup meanwhile."""
+        from errno import ENODEV, ENOENT
+
+        try:
+            self.thaw()
+        except SystemCallError as error:
+            if error.errno not in (ENOENT, ENODEV):
+                raise
 
     def frozen(self) -> bool:
         """Whether the cgroup itself has been frozen; False when it does not exist."""

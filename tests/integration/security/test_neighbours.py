@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,62 @@ def test_proc_is_not_mounted_where_a_link_points_to(bundle: Bundle, pyoci: Pyoci
     finally:
         process.kill()
         process.wait()
+
+
+def test_the_pid_file_follows_no_link(bundle: Bundle, pyoci: Pyoci, directory: Path) -> None:
+    """Its directory may be somebody else's to write to.
+
+    Fails without O_EXCL and O_NOFOLLOW in _write_new() (lifecycle/pid_file.py).
+    """
+    victim = directory / "victim"
+    victim.write_text("precious")
+    (directory / ".pid").symlink_to(victim)
+    container = pyoci.create(bundle.args("true"), "--pid-file", str(directory / "pid"))
+    assert (directory / "pid").read_text() == str(container.pid)
+    assert victim.read_text() == "precious"
+
+
+def test_the_runtimes_own_mount_namespace_is_not_joined(bundle: Bundle, pyoci: Pyoci) -> None:
+    """pivot_root(2) there would be the host's. Tried in a mount namespace of the test's own, in case the defence fails.
+
+    Fails without refuse_own_namespaces() (lifecycle/own_namespaces.py).
+    """
+    bundle.without_namespace("mount").namespace("mount", "/proc/self/ns/mnt")
+    bundle.args("true").save()
+    argv = ["unshare", "-m", *pyoci.command("run", "--bundle", str(bundle.path), "box")]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
+    assert done.returncode == 1
+    assert "the runtime's own mount namespace" in done.stderr
+    assert "/linux/namespaces/" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "key"), [("network", "net", "net.ipv4.ip_forward"), ("ipc", "ipc", "kernel.msgmax")]
+)
+def test_no_sysctl_of_a_namespace_that_is_the_hosts(
+    bundle: Bundle, pyoci: Pyoci, kind: str, file: str, key: str
+) -> None:
+    """Fails without refuse_own_namespaces() (lifecycle/own_namespaces.py)."""
+    setting = Path("/proc/sys") / key.replace(".", "/")
+    value = setting.read_text().strip()
+    bundle.without_namespace(kind).namespace(kind, f"/proc/self/ns/{file}")
+    bundle.linux["sysctl"] = {key: value}  # the one that it has, in case the defence fails
+    result = pyoci.run(bundle.args("true"), check=False)
+    assert result.code == 1
+    assert f"/linux/sysctl/{key}" in result.err
+
+
+def test_a_namespace_that_is_a_fifo_does_not_hold_us_up(bundle: Bundle, pyoci: Pyoci, directory: Path) -> None:
+    os.mkfifo(directory / "fifo")
+    bundle.without_namespace("ipc").namespace("ipc", str(directory / "fifo"))
+    assert "cannot join namespaces" in pyoci.run(bundle.args("true"), check=False).err
+
+
+def test_an_interrupted_exec_does_not_wait_for_a_paused_process(bundle: Bundle, pyoci: Pyoci) -> None:
+    container = pyoci.run_detached(bundle.args("sleep", "1000"))
+    pyoci("pause", container.id)
+    process = pyoci.spawn("exec", "--ignore-paused", container.id, "true")
+    time.sleep(0.5)
+    process.terminate()
+    assert process.wait(10) != 0
+    pyoci("resume", container.id)
