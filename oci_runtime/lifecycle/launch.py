@@ -405,8 +405,8 @@ class _Launch:
 
         hooks = self.config["hooks"]
         state = hook_state(self.container.record, "creating")
-        run_hooks(hooks.get("prestart", ()), "prestart", state)
-        run_hooks(hooks.get("createRuntime", ()), "createRuntime", state)
+        run_hooks(hooks.get("prestart", ()), "prestart", state, child.pidfd)
+        run_hooks(hooks.get("createRuntime", ()), "createRuntime", state, child.pidfd)
         child.answer(state_in_container(self.container.record, "creating") if hooks.get("createContainer") else b"")
 
     def _finish(self, child: spawn.Child, wait_for_start: bool) -> None:

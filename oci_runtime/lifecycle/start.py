@@ -166,16 +166,29 @@ def saved_config(container: Container) -> Config:
 
 
 def run_poststart_hooks(container: Container, config: Config, warn: Callable[[str], None]) -> None:
-    """The hooks; when one fails the container is stopped and destroyed (runtime.md, Lifecycle, step 9)."""
+    """The hooks; when one fails the container is stopped and destroyed (runtime.md, Lifecycle, step 9).
+
+    They may call commands that change the container, so it is not locked meanwhile, nor afterwards.
+    """
     from oci_runtime.linux.hooks import run_hooks
 
+    state = hook_state(container.record, "running")
+    container.unlock()
     try:
         release()
-        run_hooks(config["hooks"]["poststart"], "poststart", hook_state(container.record, "running"))
+        run_hooks(config["hooks"]["poststart"], "poststart", state)
         hold()
     except BaseException:
         hold()
-        from oci_runtime.lifecycle.delete import kill_and_destroy
-
-        kill_and_destroy(container, warn)
+        _destroy(container, warn)
         raise
+
+
+def _destroy(container: Container, warn: Callable[[str], None]) -> None:
+    from oci_runtime.lifecycle.delete import kill_and_destroy
+
+    try:
+        container.lock()
+    except StateError:
+        return  # a hook did it
+    kill_and_destroy(container, warn)

@@ -21,13 +21,16 @@ _SIGKILL = 9
 _IGNORED = (13, 25)
 
 
-def run_hooks(hooks: Sequence[Hook], kind: str, state: bytes) -> None:
-    """Runs them in their order, each with the state on its standard input. The first that fails ends it: PyociError."""
+def run_hooks(hooks: Sequence[Hook], kind: str, state: bytes, init: int = -1) -> None:
+    """Runs them in their order, each with the state on its standard input. The first that fails ends it: PyociError.
+
+    `init` is a pidfd of the process without which they are pointless: when it ends they do.
+    """
     for i, hook in enumerate(hooks):
-        run_hook(hook, kind, f"/hooks/{kind}/{i}", state)
+        run_hook(hook, kind, f"/hooks/{kind}/{i}", state, init)
 
 
-def run_hook(hook: Hook, kind: str, pointer: str, state: bytes) -> None:
+def run_hook(hook: Hook, kind: str, pointer: str, state: bytes, init: int = -1) -> None:
     """Runs one hook; PyociError, with what it said, when it fails."""
     # Files in memory, so that neither side ever waits for the other.
     stdin = lib.sys_memfd(b"state", state, len(state), 0, -1)
@@ -54,21 +57,23 @@ def run_hook(hook: Hook, kind: str, pointer: str, state: bytes) -> None:
     finally:
         posix.close(stdin)
     try:
-        _wait(pid, hook, kind, pointer, output)
+        _wait(pid, hook, kind, pointer, output, init)
     finally:
         posix.close(output)
 
 
-def _wait(pid: int, hook: Hook, kind: str, pointer: str, output: int) -> None:
+def _wait(pid: int, hook: Hook, kind: str, pointer: str, output: int, init: int) -> None:
     pidfd = lib.sys_pidfd_open(pid)
     in_time = False
     try:
-        in_time = wait_for_end(pidfd, hook.get("timeout") or _FOREVER)
+        in_time = wait_for_end(pidfd, hook.get("timeout") or _FOREVER, init)
     finally:  # it may be an interruption that ends the waiting
         if not in_time:
             lib.sys_pidfd_send_signal(pidfd, _SIGKILL)
         posix.close(pidfd)
         status = posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1])
+    if not in_time and init >= 0 and wait_for_end(init, 0):
+        raise PyociError(f"{kind} hook {hook['path']}: the container was killed meanwhile ({pointer})")
     if not in_time:
         raise PyociError(
             f"{kind} hook {hook['path']}: still running after its timeout of {hook['timeout']} s ({pointer})"

@@ -49,19 +49,13 @@ def open_process(pid: int, started: int) -> int:
     return fd
 
 
-def wait_for_end(pidfd: int, timeout: float) -> bool:
-    """Sleeps until the process has ended, `timeout` seconds at most, or, when that is negative, for ever. Whether it
-    has."""
+def wait_for_end(pidfd: int, timeout: float, other: int = -1) -> bool:
+    """Sleeps until the process has ended, `timeout` seconds at most, and no longer than the process `other` lives, a
+    pidfd too. Whether it has ended. A negative timeout is none."""
     from select import POLLIN, poll
 
     poller = poll()
     poller.register(pidfd, POLLIN)
-    if timeout < 0:
-        return bool(poller.poll())
-    from time import monotonic
-
-    end = monotonic() + timeout
-    while not poller.poll(min(max(end - monotonic(), 0) * 1000, _POLL_AT_MOST)):
-        if monotonic() >= end:
-            return False
-    return True
+    if other >= 0:
+        poller.register(other, POLLIN)
+    return any(fd == pidfd for fd, _ in poller.poll(int(timeout * 1000)))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import posix
 from errno import EEXIST, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EWOULDBLOCK
-from fcntl import LOCK_EX, LOCK_NB, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 
 from oci_runtime.errors import PyociError, StateError
 from oci_runtime.state.codec import dumps, loads
@@ -106,6 +106,10 @@ class Container:
         """Waits for the other commands that change the container. StateError when one of them removed it."""
         flock(self.directory, LOCK_EX)
         self._reload()
+
+    def unlock(self) -> None:
+        """Lets other commands change the container."""
+        flock(self.directory, LOCK_UN)
 
     def try_lock(self) -> bool:
         """lock() without waiting: whether nobody else has it."""

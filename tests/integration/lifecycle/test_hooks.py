@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from containers import Bundle, Pyoci, Result
+from containers import Bundle, Pyoci, Result, wait_for
 
 KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 _OF_LIBC = 1 << 31 | 1 << 32  # signals 32 and 33, which posix_spawn(3) lets nobody touch
@@ -249,3 +249,24 @@ def test_umask_of_the_hooks_in_the_container(bundle: Bundle, notes: Path, pyoci:
         os.umask(before)
     assert (notes / "umask").read_text() == "0024\n"
     assert (bundle.rootfs / "umask").read_text() == "0027\n"
+
+
+def test_a_poststart_hook_may_change_its_container(bundle: Bundle, pyoci: Pyoci) -> None:
+    command = " ".join(pyoci.command("pause", "box"))
+    bundle.config["hooks"] = {"poststart": [hook(f"timeout 5 {command}")]}
+    container = pyoci.create(bundle.args("sleep", "100"), id="box")
+    pyoci("start", "box")
+    assert container.status == "paused"
+
+
+@pytest.mark.parametrize("kind", ["prestart", "createRuntime"])
+def test_deleted_while_a_hook_runs(kind: str, bundle: Bundle, notes: Path, pyoci: Pyoci) -> None:
+    """delete --force kills init; create sees it, ends the hook, and undoes the rest."""
+    bundle.config["hooks"] = {kind: [hook(f"echo > {notes}/runs; exec sleep 60")]}
+    bundle.save()
+    create = pyoci.spawn("create", "--bundle", str(bundle.path), "box")
+    wait_for((notes / "runs").exists)
+    started = time.monotonic()
+    pyoci("delete", "--force", "box")
+    assert create.wait(10) == 1
+    assert time.monotonic() - started < 8
