@@ -54,7 +54,7 @@ def _thaw(cgroups: dict[str, Any]) -> None:
 
     manager = from_state(cgroups)
     if manager.frozen():
-        manager.thaw()
+        manager.thaw_if_there()
     manager.close()
 
 

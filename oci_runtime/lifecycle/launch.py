@@ -20,7 +20,7 @@ from oci_runtime.plan.context import Context
 from oci_runtime.plan.namespaces import CLONE_FLAGS, Namespaces
 from oci_runtime.plan.operations import Socket
 from oci_runtime.plan.root import rootfs_path
-from oci_runtime.spec.document import load_config
+from oci_runtime.spec.document import load_config, read_descriptor
 from oci_runtime.state import store
 
 TYPE_CHECKING = False
@@ -91,10 +91,10 @@ def read_config(bundle: str) -> tuple[Config, bytes]:
         reason = error.strerror if posix_isdir(bundle) else f"the bundle {bundle} is no directory"
         raise PyociError(f"cannot open {path}: {reason}") from error
     try:
-        config = load_config(fd, name=path)
-        text = posix.pread(fd, posix.fstat(fd).st_size, 0)
+        text = read_descriptor(fd, path)  # once: a pipe has no more, and what is kept is what was checked
     finally:
         posix.close(fd)
+    config = load_config(text, name=path)
     rootfs = rootfs_path(config, bundle)
     if not posix_isdir(rootfs):
         raise PyociError(f"{path}: /root/path: {rootfs} is no directory; it must be the container's root filesystem")
@@ -131,6 +131,7 @@ class _Launch:
         "cgroups",
         "config",
         "container",
+        "joined",
         "linux",
         "namespaces",
         "request",
@@ -147,15 +148,14 @@ class _Launch:
         self.warn = warn
         self.linux = config.get("linux", {})
         self.namespaces = Namespaces(self.linux)
+        self.joined: list[int] = []
         self.rootless = is_rootless() if request.rootless is None else request.rootless
         self.cgroups = self._cgroup_manager()
         self.resctrl = self._resctrl_groups()
 
     def run(self, text: bytes, *, wait_for_start: bool) -> Launched:
         if self.namespaces.joined:
-            from oci_runtime.lifecycle.own_namespaces import refuse_own_namespaces
-
-            refuse_own_namespaces(self.namespaces, self.linux)
+            self._open_namespaces()
         hold()
         self.container = store.create(self.request.root, self._record(), text)
         if "poststop" in self.container.record["hooks"]:
@@ -175,6 +175,20 @@ class _Launch:
         self._converse(launched, wait_for_start)
         hold()
         return launched
+
+    def _open_namespaces(self) -> None:
+        """Those to be joined, and refuses what must not be, before anything is made."""
+        self.undo.add(self._close_namespaces)
+        for _, path, pointer in self.namespaces.joined:
+            self.joined.append(_open_namespace(path, pointer))
+        if self.linux.get("sysctl") or any(kind == "mount" for kind, _, _ in self.namespaces.joined):
+            from oci_runtime.lifecycle.own_namespaces import refuse_own_namespaces
+
+            refuse_own_namespaces(self.namespaces, self.joined, self.linux)
+
+    def _close_namespaces(self) -> None:
+        while self.joined:
+            posix.close(self.joined.pop())
 
     def _cgroup_manager(self) -> Manager | None:
         from oci_runtime.linux.cgroups.manager import new
@@ -321,8 +335,8 @@ class _Launch:
         if user_namespace >= 0:
             request.flags &= ~CLONE_FLAGS["user"]
             request.join.append((user_namespace, CLONE_FLAGS["user"]))
-        for kind, path, pointer in self.namespaces.joined:
-            request.join.append((_open_namespace(path, pointer), CLONE_FLAGS[kind]))
+        for (kind, _, _), fd in zip(self.namespaces.joined, self.joined, strict=True):
+            request.join.append((fd, CLONE_FLAGS[kind]))
         if self.cgroups:
             cgroup = self.cgroups.v2_dir_fd()
             request.cgroup = -1 if cgroup is None else cgroup
@@ -332,8 +346,9 @@ class _Launch:
         try:
             child = spawn_process(request, plan, self.config["process"])
         finally:
-            for fd in (*request.tasks, *(fd for fd, _ in request.join)):
+            for fd in (*request.tasks, *(fd for fd, _ in request.join if fd not in self.joined)):
                 posix.close(fd)
+            self._close_namespaces()
             for descriptor in plan.descriptors:
                 descriptor.fd = -1
         self.undo.add(child.kill)

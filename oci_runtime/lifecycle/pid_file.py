@@ -17,7 +17,7 @@ def write_pid_file(path: str, pid: int, undo: Undo) -> None:
     unnamed = f"{directory}{slash}.{name}"
     try:
         _write_new(unnamed, b"%d" % pid)
-        posix.rename(unnamed, path)
+        _rename(unnamed, path)
     except OSError as error:
         raise PyociError(f"cannot write the pid file {path}: {error.strerror}") from error
     undo.add(lambda: posix.unlink(path))
@@ -38,3 +38,11 @@ def _write_new(path: str, data: bytes) -> None:
         raise
     finally:
         posix.close(fd)
+
+
+def _rename(unnamed: str, path: str) -> None:
+    try:
+        posix.rename(unnamed, path)
+    except OSError:
+        posix.unlink(unnamed)
+        raise

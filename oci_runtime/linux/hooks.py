@@ -35,31 +35,34 @@ def run_hook(hook: Hook, kind: str, pointer: str, state: bytes, init: int = -1) 
     # Files in memory, so that neither side ever waits for the other.
     stdin = lib.sys_memfd(b"state", state, len(state), 0, -1)
     output = posix.memfd_create("output", 1)
-    posix.lseek(stdin, 0, 0)
     try:
-        actions = [
-            (posix.POSIX_SPAWN_DUP2, stdin, 0),
-            (posix.POSIX_SPAWN_DUP2, output, 1),
-            (posix.POSIX_SPAWN_DUP2, output, 2),
-        ]
-        environment = dict(variable.partition("=")[::2] for variable in hook["env"]) if "env" in hook else posix.environ
-        pid = posix.posix_spawn(
-            hook["path"],
-            hook.get("args") or [hook["path"]],
-            environment,
-            file_actions=actions,
-            setsigmask=(),
-            setsigdef=_IGNORED,
-        )
-    except OSError as error:
-        posix.close(output)
-        raise PyociError(f"{kind} hook {hook['path']} failed: {error.strerror} ({pointer})") from error
-    finally:
-        posix.close(stdin)
-    try:
+        try:
+            pid = _start(hook, stdin, output)
+        except OSError as error:
+            raise PyociError(f"{kind} hook {hook['path']} failed: {error.strerror} ({pointer})") from error
+        finally:
+            posix.close(stdin)
         _wait(pid, hook, kind, pointer, output, init)
     finally:
         posix.close(output)
+
+
+def _start(hook: Hook, stdin: int, output: int) -> int:
+    posix.lseek(stdin, 0, 0)
+    actions = [
+        (posix.POSIX_SPAWN_DUP2, stdin, 0),
+        (posix.POSIX_SPAWN_DUP2, output, 1),
+        (posix.POSIX_SPAWN_DUP2, output, 2),
+    ]
+    environment = dict(variable.partition("=")[::2] for variable in hook["env"]) if "env" in hook else posix.environ
+    return posix.posix_spawn(
+        hook["path"],
+        hook.get("args") or [hook["path"]],
+        environment,
+        file_actions=actions,
+        setsigmask=(),
+        setsigdef=_IGNORED,
+    )
 
 
 def _wait(pid: int, hook: Hook, kind: str, pointer: str, output: int, init: int) -> None:

@@ -8,6 +8,8 @@ import posix
 _STATE, _START_TIME = 0, 19
 # milliseconds; poll(2) takes an int
 _POLL_AT_MOST = 2**31 - 1
+# seconds, thirty years: what adds up as a float whatever a configuration says
+_WAIT_AT_MOST = 10**9
 
 
 def start_time(pid: int) -> int:
@@ -58,4 +60,16 @@ def wait_for_end(pidfd: int, timeout: float, other: int = -1) -> bool:
     poller.register(pidfd, POLLIN)
     if other >= 0:
         poller.register(other, POLLIN)
-    return any(fd == pidfd for fd, _ in poller.poll(int(timeout * 1000)))
+    if timeout < 0:
+        return _is_among(pidfd, poller.poll())
+    from time import monotonic
+
+    end = monotonic() + min(timeout, _WAIT_AT_MOST)
+    while not (ready := poller.poll(min(max(end - monotonic(), 0) * 1000, _POLL_AT_MOST))):
+        if monotonic() >= end:
+            return False
+    return _is_among(pidfd, ready)
+
+
+def _is_among(descriptor: int, ready: list[tuple[int, int]]) -> bool:
+    return any(fd == descriptor for fd, _ in ready)

@@ -31,8 +31,8 @@ MAX_SIZE: Final = 16 * 1024 * 1024
 _WHITESPACE: Final = " \t\n\r"
 
 
-def load_config(source: str | int, *, process_required: bool = True, name: str = "config.json") -> Config:
-    """The valid config.json at a path, or read to the end of a file descriptor (which stays open).
+def load_config(source: str | int | bytes, *, process_required: bool = True, name: str = "config.json") -> Config:
+    """The valid config.json at a path, read to the end of a file descriptor (which stays open), or that has been read.
 
     `process` is optional in the specification until `start`; like runc and crun we want it at `create`, so that no
     container is made that cannot start. Raises SpecError.
@@ -90,21 +90,24 @@ def parse_object(data: bytes, name: str) -> dict[str, Any]:
     return document
 
 
-def _read(source: str | int, name: str) -> tuple[str, str]:
+def _read(source: str | int | bytes, name: str) -> tuple[str, str]:
     """The text and the name to use in messages."""
+    if isinstance(source, bytes):
+        return _decode(source, name), name
     if isinstance(source, int):
-        return _decode(_read_descriptor(source, name), name), name
+        return _decode(read_descriptor(source, name), name), name
     try:
         descriptor = posix.open(source, posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError as error:
         raise SpecError(f"cannot read {source}: {error.strerror}") from None
     try:
-        return _decode(_read_descriptor(descriptor, source), source), source
+        return _decode(read_descriptor(descriptor, source), source), source
     finally:
         posix.close(descriptor)
 
 
-def _read_descriptor(descriptor: int, name: str) -> bytes:
+def read_descriptor(descriptor: int, name: str) -> bytes:
+    """All that there is to read, of a pipe too. SpecError when it cannot be read, or is too large for a document."""
     chunks = []
     left = MAX_SIZE + 1
     try:

@@ -6,7 +6,7 @@ may happen at any point: what is recorded suffices to find and remove everything
 
 from __future__ import annotations
 
-from oci_runtime.errors import PyociError, SystemCallError
+from oci_runtime.errors import PyociError, StateError, SystemCallError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,6 +145,8 @@ class Manager:
 
         try:
             self.thaw()
+        except StateError:
+            pass  # it was gone before it was opened
         except SystemCallError as error:
             if error.errno not in (ENOENT, ENODEV):
                 raise

@@ -236,7 +236,14 @@ class V1(Manager):
     def _not_thawed(self) -> bool:
         freezer = self.find("freezer")
         fd = freezer.open() if freezer else -1
-        return fd >= 0 and _fs.read(fd, "freezer.state").strip() != "THAWED"
+        if fd < 0:
+            return False
+        try:
+            return _fs.read(fd, "freezer.state").strip() != "THAWED"
+        except OSError as error:
+            if error.errno in (ENOENT, ENODEV):
+                return False
+            raise SystemCallError(f"cannot read {freezer}/freezer.state", error.errno or 0) from None
 
     def freeze(self) -> None:
         from oci_runtime.linux.cgroups.kill import freeze_v1

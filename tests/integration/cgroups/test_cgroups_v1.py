@@ -271,6 +271,23 @@ class TestProcesses:
         made.thaw()
         assert process.wait() == -signal.SIGTERM
 
+    @pytest.mark.parametrize("opened", [True, False])
+    def test_removed_by_another_command_while_frozen(self, name: str, created: Make, opened: bool) -> None:
+        """There is nothing to thaw or kill any more, whether it was opened before or is to be opened now."""
+        made = created()
+        made.freeze()
+        made.pids(recursive=True)
+        for path in left_over(name):
+            path.rmdir()
+        if not opened:
+            made.close()
+        with pytest.raises((SystemCallError, StateError)):
+            made.thaw()
+        made.thaw_if_there()
+        made.kill_all()
+        assert made.pids(recursive=True) == []
+        assert not made.frozen()
+
     def test_fork_bomb_dies(self, created: Make, child: MakeChild) -> None:
         made = created({"pids": {"limit": 30}, "devices": [{"allow": True, "access": "rwm"}]})
 

@@ -306,3 +306,22 @@ def test_freezing_waits_until_all_are_stopped(name: str, view: View) -> None:
         assert process.wait() == 5
 
     view(body)
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_removed_by_another_command_while_frozen(name: str, view: View, opened: bool) -> None:
+    def body() -> None:
+        made = make(f"/{name}")
+        made.freeze()
+        for path in left_over(name):
+            path.rmdir()
+        if not opened:
+            made.close()
+        with pytest.raises((SystemCallError, StateError)):
+            made.thaw()
+        made.thaw_if_there()
+        made.kill_all()
+        assert made.pids(recursive=True) == []
+        assert not made.frozen()
+
+    view(body)

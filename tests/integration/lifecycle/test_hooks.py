@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 from containers import Bundle, Pyoci, Result, wait_for
 
+from oci_runtime.errors import PyociError
+from oci_runtime.linux.hooks import run_hook
+
 KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 _OF_LIBC = 1 << 31 | 1 << 32  # signals 32 and 33, which posix_spawn(3) lets nobody touch
 IN_RUNTIME = ("prestart", "createRuntime", "poststart", "poststop")
@@ -270,3 +273,42 @@ def test_deleted_while_a_hook_runs(kind: str, bundle: Bundle, notes: Path, pyoci
     pyoci("delete", "--force", "box")
     assert create.wait(10) == 1
     assert time.monotonic() - started < 8
+
+
+def test_a_poststart_hook_of_run_may_delete_its_container(bundle: Bundle, notes: Path, pyoci: Pyoci) -> None:
+    command = " ".join(pyoci.command("delete", "--force", "box"))
+    bundle.config["hooks"] = {"poststart": [hook(f"timeout 5 {command} && echo > {notes}/deleted")]}
+    done = pyoci.run(bundle.args("sleep", "100"), id="box", check=False)
+    assert (notes / "deleted").exists(), done
+    assert done.code == 128 + 9
+    assert "does not exist" in pyoci("state", "box", check=False).err
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seconds", [2**31 // 1000, 10**400], ids=["milliseconds-of-an-int", "absurd"])
+def test_long_timeout(seconds: int, kind: str, bundle: Bundle, notes: Path, pyoci: Pyoci) -> None:
+    """More than poll(2) takes at a time."""
+    bundle.config["hooks"] = {kind: [hook(f"echo > {notes}/ran", timeout=seconds)]}
+    assert pyoci.run(bundle.args("true")).err == ""
+    assert (notes / "ran").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_variable_without_a_name(kind: str, bundle: Bundle, notes: Path, pyoci: Pyoci) -> None:
+    bundle.config["hooks"] = {kind: [hook(f"echo > {notes}/ran", env=["A=1", "=x"])]}
+    done = pyoci.run(bundle.args("true"), check=False)
+    assert done.code == 1
+    assert f"/hooks/{kind}/0/env/1" in done.err
+    assert "must be NAME=VALUE" in done.err
+    assert "internal error" not in done.err
+    assert not (notes / "ran").exists()
+
+
+def test_a_hook_that_cannot_be_started_leaves_no_descriptor_open() -> None:
+    """Not even one that validation did not let pass, which a record of an older version may have."""
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(ValueError, match="illegal environment"):
+        run_hook({"path": "/bin/true", "env": ["=x"]}, "poststop", "/hooks/poststop/0", b"{}")
+    with pytest.raises(PyociError, match="No such file"):
+        run_hook({"path": "/no/such/hook"}, "poststop", "/hooks/poststop/0", b"{}")
+    assert os.listdir("/proc/self/fd") == before

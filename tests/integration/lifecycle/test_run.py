@@ -120,6 +120,35 @@ def test_pid_file_that_cannot_be_written(bundle: Bundle, pyoci: Pyoci) -> None:
     done = pyoci.run(bundle, "--pid-file", "/no/such/directory/pid", check=False)
     assert (done.code, len(done.err.splitlines())) == (1, 1)
     assert "cannot write the pid file /no/such/directory/pid: No such file or directory" in done.err
+
+
+def test_pid_file_that_cannot_be_put_in_place(bundle: Bundle, pyoci: Pyoci, directory: Path) -> None:
+    """Nothing of it is left beside."""
+    (directory / "pid").mkdir()
+    done = pyoci.run(bundle, "--pid-file", str(directory / "pid"), check=False)
+    assert done.code == 1
+    assert f"cannot write the pid file {directory}/pid: Is a directory" in done.err
+    assert not (directory / ".pid").exists()
+
+
+def test_pid_file_takes_the_place_of_a_stale_one(bundle: Bundle, pyoci: Pyoci, directory: Path) -> None:
+    (directory / ".pid").write_text("of one who was killed while he wrote it")
+    container = pyoci.create(bundle, "--pid-file", str(directory / "pid"))
+    assert (directory / "pid").read_text() == str(container.pid)
+    assert not (directory / ".pid").exists()
+
+
+def test_configuration_that_comes_by_a_pipe(bundle: Bundle, pyoci: Pyoci) -> None:
+    """It is read once, and kept as it was: the poststop hook is of what was kept."""
+    note = bundle.path / "note"
+    bundle.config["hooks"] = {"poststop": [{"path": "/bin/sh", "args": ["sh", "-c", f"echo ended > {note}"]}]}
+    bundle.args("echo", "seen").save()
+    text = (bundle.path / "config.json").read_text()
+    (bundle.path / "config.json").unlink()
+    (bundle.path / "config.json").symlink_to("/dev/stdin")
+    done = pyoci("run", "--bundle", str(bundle.path), pyoci.new_id(), input=text)
+    assert done.out == "seen\n"
+    assert note.read_text() == "ended\n"
     assert os.listdir(pyoci.root) == []
 
 

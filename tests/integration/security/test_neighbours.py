@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -81,50 +82,45 @@ def test_a_child_on_its_way_to_a_user_namespace(
     assert attacker.status == "running"
 
 
-def leaking(argv: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Runs a command that has an open directory of the host, as a careless engine leaves it."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.dup2(fd, 77, inheritable=True)
-        return subprocess.run(argv, capture_output=True, text=True, timeout=20, pass_fds=[77], stdin=subprocess.DEVNULL)
-    finally:
-        os.close(fd)
-        os.close(77)
+@pytest.fixture
+def leaked(directory: Path) -> Iterator[int]:
+    """An open directory of the host, as a careless engine leaves it to its runtime."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    yield fd
+    os.close(fd)
 
 
 @pytest.mark.parametrize("verb", ["run", "exec"])
 def test_the_executable_is_not_reached_by_a_leaked_descriptor(
-    bundle: Bundle, pyoci: Pyoci, directory: Path, verb: str
+    bundle: Bundle, pyoci: Pyoci, directory: Path, leaked: int, verb: str
 ) -> None:
     """CVE-2024-21626, by process.args: the program would be a file of the host, and could be overwritten.
 
     Fails without sys_close_on_exec() in sys_spawn() (shim.c).
     """
     shutil.copy("/bin/busybox", directory / "busybox")
-    program = ["/proc/self/fd/77/busybox", "echo", "from the host"]
+    program = [f"/proc/self/fd/{leaked}/busybox", "echo", "from the host"]
     if verb == "run":
         bundle.args(*program).save()
-        done = leaking(pyoci.command("run", "--bundle", str(bundle.path), "box"), directory)
+        argv = pyoci.command("run", "--bundle", str(bundle.path), "box")
     else:
         container = pyoci.run_detached(bundle.args("sleep", "1000"))
-        done = leaking(pyoci.command("exec", container.id, *program), directory)
+        argv = pyoci.command("exec", container.id, *program)
+    quiet = subprocess.DEVNULL
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, pass_fds=[leaked], stdin=quiet)
     assert done.returncode != 0
     assert "from the host" not in done.stdout
     assert "no such file or directory" in done.stderr
 
 
-def test_a_created_container_holds_nothing_of_the_engine_open(bundle: Bundle, pyoci: Pyoci, directory: Path) -> None:
+def test_a_created_container_holds_nothing_of_the_engine_open(
+    bundle: Bundle, pyoci: Pyoci, directory: Path, leaked: int
+) -> None:
     """An engine that waits for the end of a pipe would wait for ever."""
     bundle.args("true").save()
     argv = pyoci.command("create", "--bundle", str(bundle.path), "box")
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    os.dup2(fd, 77, inheritable=True)
-    try:
-        quiet = subprocess.DEVNULL
-        subprocess.run(argv, stdin=quiet, stdout=quiet, stderr=quiet, timeout=20, check=True, pass_fds=[77])
-    finally:
-        os.close(fd)
-        os.close(77)
+    quiet = subprocess.DEVNULL
+    subprocess.run(argv, stdin=quiet, stdout=quiet, stderr=quiet, timeout=20, check=True, pass_fds=[leaked])
     pid = json.loads(pyoci("state", "box").out)["pid"]
     links = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
     assert str(directory) not in links
@@ -160,6 +156,7 @@ def test_the_pid_file_follows_no_link(bundle: Bundle, pyoci: Pyoci, directory: P
     container = pyoci.create(bundle.args("true"), "--pid-file", str(directory / "pid"))
     assert (directory / "pid").read_text() == str(container.pid)
     assert victim.read_text() == "precious"
+    assert not (directory / ".pid").is_symlink()
 
 
 def test_the_runtimes_own_mount_namespace_is_not_joined(bundle: Bundle, pyoci: Pyoci) -> None:
@@ -177,7 +174,8 @@ def test_the_runtimes_own_mount_namespace_is_not_joined(bundle: Bundle, pyoci: P
 
 
 @pytest.mark.parametrize(
-    ("kind", "file", "key"), [("network", "net", "net.ipv4.ip_forward"), ("ipc", "ipc", "kernel.msgmax")]
+    ("kind", "file", "key"),
+    [("network", "net", "net.ipv4.ip_forward"), ("ipc", "ipc", "kernel.msgmax"), ("uts", "uts", "kernel.domainname")],
 )
 def test_no_sysctl_of_a_namespace_that_is_the_hosts(
     bundle: Bundle, pyoci: Pyoci, kind: str, file: str, key: str
@@ -186,10 +184,13 @@ def test_no_sysctl_of_a_namespace_that_is_the_hosts(
     setting = Path("/proc/sys") / key.replace(".", "/")
     value = setting.read_text().strip()
     bundle.without_namespace(kind).namespace(kind, f"/proc/self/ns/{file}")
+    if kind == "uts":
+        del bundle.config["hostname"]
     bundle.linux["sysctl"] = {key: value}  # the one that it has, in case the defence fails
     result = pyoci.run(bundle.args("true"), check=False)
     assert result.code == 1
     assert f"/linux/sysctl/{key}" in result.err
+    assert f'needs a "{kind}" namespace in /linux/namespaces that is not the runtime\'s own' in result.err
 
 
 def test_a_namespace_that_is_a_fifo_does_not_hold_us_up(bundle: Bundle, pyoci: Pyoci, directory: Path) -> None:
@@ -203,6 +204,9 @@ def test_an_interrupted_exec_does_not_wait_for_a_paused_process(bundle: Bundle, 
     pyoci("pause", container.id)
     process = pyoci.spawn("exec", "--ignore-paused", container.id, "true")
     time.sleep(0.5)
+    assert process.poll() is None, "it is not the pause that it waits for"
+    started = time.monotonic()
     process.terminate()
     assert process.wait(10) != 0
+    assert time.monotonic() - started < 8
     pyoci("resume", container.id)
