@@ -40,7 +40,7 @@ run: deps-run build
 	$(VPYTHON) scripts/demo.py build/pyoci
 
 test: deps-test build
-	$(VPYTHON) -m pytest $(TESTS)
+	PYOCI_ENGINES=required $(VPYTHON) -m pytest $(TESTS)
 
 lint: lint-style lint-types lint-c lint-shell
 
