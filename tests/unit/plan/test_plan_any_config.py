@@ -56,7 +56,8 @@ def mutants(draw: st.DrawFn) -> Any:
             continue  # a change before this one has taken it away
         change = draw(st.sampled_from(["replace", "remove", "double"]))
         if change == "replace":
-            parent[path[-1]] = draw(st.sampled_from([value for value in VALUES if type(value) is type(old)] or VALUES))
+            alike = [value for value in VALUES if type(value) is type(old)]
+            parent[path[-1]] = copy.deepcopy(draw(st.sampled_from(alike or VALUES)))
         elif change == "remove":
             del parent[path[-1]]
         elif isinstance(parent, list):
