@@ -64,12 +64,17 @@ class Child:
     def __init__(self, body: Callable[[], int] | None = None) -> None:
         go, self._go = os.pipe()
         self.status: int | None = None
+        # other tests may have taught pytest to catch SIGTERM; it must not come before that is forgotten
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         self.pid = os.fork()
-        if self.pid == 0:
+        if self.pid:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        else:
             code = 99
             try:
                 os.close(self._go)
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)  # other tests may have taught pytest to catch it
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
                 signal.alarm(60)
                 os.read(go, 1)
                 if body is None:
