@@ -33,8 +33,7 @@ def compile_filter(seccomp: Seccomp, root: str, warn: Callable[[str], None]) -> 
 def hand_over_listener(pidfd: int, descriptor: int, pid: int, container: State, seccomp: Seccomp) -> None:
     """Gives the listener of the process `pid` to the agent at linux.seccomp.listenerPath (config-linux.md,
     Seccomp), with the state of its container."""
-    from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM
-    from _socket import socket as new_socket
+    from oci_runtime.linux.unix_sockets import send_descriptor
 
     listener = lib.sys_pidfd_getfd(pidfd, descriptor)
     if listener < 0:
@@ -46,18 +45,12 @@ def hand_over_listener(pidfd: int, descriptor: int, pid: int, container: State, 
         "metadata": seccomp.get("listenerMetadata", ""),
         "state": container,
     }
-    text = dumps(state).encode()
     path = seccomp["listenerPath"]
-    socket = new_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
     try:
-        socket.connect(path)
-        error = lib.sys_send_descriptor(socket.fileno(), text, len(text), listener)
-        if error < 0:
-            raise OSError(-error, posix.strerror(-error))
+        send_descriptor(path, dumps(state).encode(), listener)
     except OSError as error:
         raise PyociError(
             f"cannot send the seccomp listener to {path}: {error.strerror or error} (/linux/seccomp/listenerPath)"
         ) from error
     finally:
-        socket.close()
         posix.close(listener)
