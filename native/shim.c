@@ -303,12 +303,6 @@ int sys_open_tree(int dir, const char *path, unsigned flags)
     return result(syscall(SYS_open_tree, dir, path, flags | OPEN_TREE_CLOEXEC));
 }
 
-int sys_mount_setattr(int mount, unsigned flags, uint64_t set, uint64_t clear, uint64_t propagation)
-{
-    struct mount_attr attr = {.attr_set = set, .attr_clr = clear, .propagation = propagation};
-    return result(syscall(SYS_mount_setattr, mount, "", AT_EMPTY_PATH | flags, &attr, sizeof attr));
-}
-
 int sys_mount_idmap(int mount, int recursive, int user_namespace)
 {
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)user_namespace};

@@ -33,7 +33,6 @@ int sys_memfd(const char *name, const char *data, size_t size, int executable, i
 int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 int sys_open_tree(int dir, const char *path, unsigned flags);
 int sys_mount_idmap(int mount, int recursive, int user_namespace);
-int sys_mount_setattr(int mount, unsigned flags, uint64_t set, uint64_t clear, uint64_t propagation);
 int sys_pidfd_open(int pid);
 int sys_pidfd_send_signal(int pidfd, int signal);
 int sys_pidfd_getfd(int pidfd, int descriptor);
