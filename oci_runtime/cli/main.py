@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 COMMANDS = (
     "create",
     "delete",
+    "events",
     "exec",
     "features",
     "kill",

@@ -67,7 +67,7 @@ def make_groups(rdt: IntelRdt, groups: Groups, pid: int) -> None:
     existed = _make(groups["group"], _POINTER + "/closID")
     wanted = _wanted_schemata(rdt)
     if wanted and existed:
-        _compare(wanted, _read(groups["group"], "schemata"), groups["group"])
+        _compare(wanted, read_file(groups["group"], "schemata"), groups["group"])
     elif wanted:
         _write(groups["group"], "schemata", "\n".join(wanted) + "\n", _POINTER)
     _write(groups["group"], "tasks", f"{pid}\n", _POINTER)
@@ -79,7 +79,7 @@ def make_groups(rdt: IntelRdt, groups: Groups, pid: int) -> None:
 def update_group(rdt: IntelRdt, groups: Groups) -> Callable[[], None]:
     """Writes the schemata of `rdt` to a container's group; the result takes it back. SystemCallError when refused."""
     group = groups["group"]
-    before = _read(group, "schemata")
+    before = read_file(group, "schemata")
     _write(group, "schemata", "\n".join(_wanted_schemata(rdt)) + "\n", _POINTER)
     return lambda: _write(group, "schemata", before, _POINTER)
 
@@ -165,7 +165,8 @@ def _write(group: str, name: str, text: str, pointer: str) -> None:
         raise SystemCallError(f"cannot write {text.strip()!r} to {group}/{name}", error.errno or 0, pointer) from error
 
 
-def _read(group: str, name: str) -> str:
+def read_file(group: str, name: str) -> str:
+    """A file of a group, or of another directory of resctrl. Raises OSError."""
     fd = _open(group, name, posix.O_RDONLY)
     try:
         return posix.read(fd, 65536).decode()

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from oci_runtime.linux.cgroups.cgroup import Cgroup
     from oci_runtime.linux.cgroups.mounts import ContainerMounts
+    from oci_runtime.linux.cgroups.oom_notices import OomNotices
     from oci_runtime.linux.cgroups.snapshot import Snapshot
+    from oci_runtime.linux.cgroups.stats import Stats
     from oci_runtime.spec.types import Resources
 
 
@@ -180,6 +182,17 @@ class Manager:
 
     def oom_kills(self) -> int:
         """How many processes of the container the kernel has killed for want of memory; 0 when that is not known."""
+        raise NotImplementedError
+
+    def stats(self) -> Stats:
+        """What the container has used, as `events --stats` of runc shows it; absent is what the host does not account.
+
+        "intel_rdt" and "network_interfaces" are not of cgroups and empty. SystemCallError when the cgroups are gone.
+        """
+        raise NotImplementedError
+
+    def oom_notices(self) -> OomNotices | None:
+        """To be told when the container runs out of memory; None without the memory controller."""
         raise NotImplementedError
 
     def path(self, controller: str = "") -> str:

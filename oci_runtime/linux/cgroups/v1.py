@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from oci_runtime.linux.cgroups.mounts import ContainerMounts
+    from oci_runtime.linux.cgroups.oom_notices import OomNotices
     from oci_runtime.linux.cgroups.snapshot import Snapshot
+    from oci_runtime.linux.cgroups.stats import Stats
     from oci_runtime.spec.types import Resources
 
 # Named hierarchies and the v2 tree limit nothing here: a host that does not let us in there still runs containers.
@@ -279,6 +281,23 @@ class V1(Manager):
     def oom_kills(self) -> int:
         memory = self.find("memory")
         return memory.counter("memory.oom_control", "oom_kill") if memory else 0
+
+    def stats(self) -> Stats:
+        from oci_runtime.linux.cgroups import stats_v1
+
+        try:
+            return stats_v1.collect(self.find, self.unified)
+        except OSError as error:
+            raise SystemCallError(f"cannot read the statistics of {self._main()}", error.errno or 0) from None
+
+    def oom_notices(self) -> OomNotices | None:
+        from oci_runtime.linux.cgroups.oom_notices import open_notices
+
+        memory = self.find("memory")
+        try:
+            return open_notices(memory)
+        except OSError as error:
+            raise SystemCallError(f"cannot watch {memory}/memory.oom_control", error.errno or 0) from None
 
     def path(self, controller: str = "") -> str:
         found = self.find(controller) if controller else self.unified

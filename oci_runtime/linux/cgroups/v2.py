@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from oci_runtime.linux.cgroups.mounts import ContainerMounts
+    from oci_runtime.linux.cgroups.oom_notices import OomNotices
     from oci_runtime.linux.cgroups.snapshot import Snapshot
+    from oci_runtime.linux.cgroups.stats import Stats
     from oci_runtime.spec.types import Resources
 
 _FREEZE_TIMEOUT = 10.0
@@ -242,6 +244,22 @@ class V2(Manager):
 
     def oom_kills(self) -> int:
         return self.cgroup.counter("memory.events", "oom_kill")
+
+    def stats(self) -> Stats:
+        from oci_runtime.linux.cgroups import stats_v2
+
+        try:
+            return stats_v2.collect(self.cgroup.require())
+        except OSError as error:
+            raise SystemCallError(f"cannot read the statistics of {self.cgroup}", error.errno or 0) from None
+
+    def oom_notices(self) -> OomNotices | None:
+        from oci_runtime.linux.cgroups.oom_notices import open_notices
+
+        try:
+            return open_notices(self.cgroup)
+        except OSError as error:
+            raise SystemCallError(f"cannot watch {self.cgroup}/memory.events", error.errno or 0) from None
 
     def path(self, controller: str = "") -> str:
         return str(self.cgroup)
