@@ -28,7 +28,7 @@ def generate(package: Path) -> None:
     schemas = package / "schemas"
     shutil.rmtree(schemas, ignore_errors=True)
     schemas.mkdir()
-    for schema in sorted((ROOT / "schemas").glob("*.json")):
+    for schema in sorted((ROOT / "schemas").glob("*.schema.json")):
         shutil.copyfile(schema, schemas / schema.name)
     run("schemas/generate_checker.py", package / "spec" / "_checker.py")
     run("native/build_init.py", package / "init")

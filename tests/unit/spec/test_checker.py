@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from edits import BUNDLES, bundle
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from jsonschema import Draft7Validator
+from mutations import SEEDS, mutations, paths
 
 from oci_runtime.spec import _checker
 from oci_runtime.spec.explain import load_schema
@@ -21,92 +21,6 @@ from oci_runtime.spec.explain import load_schema
 SCHEMAS = Path(__file__).parents[3] / "schemas"
 CONFIG = load_schema("config")
 DOCUMENTS = [json.loads(path.read_text("utf-8")) for path in sorted(BUNDLES.glob("*.json"))]
-
-# What mutations put in: the borders of the types, and strings near what patterns and enumerations want.
-SEEDS: list[Any] = [
-    *(None, True, False, 0, 1, -1, 1.0, 0.5, -0.0, 1e300, float("inf"), 255, 256, 511, 512, 65535, 65536),
-    *(2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 2**32 - 1, 2**32, float(2**32), 2**63 - 1, 2**63, float(2**63)),
-    *(-(2**63), -(2**63) - 1, 2**64 - 1, 2**64, float(2**64), -(2.0**63), 10**30, "", "\n", "0", "c", "c\n", "user"),
-    *("RLIMIT_", "RLIMIT_CPU", "RLIMIT_CPU\n", "RLIMIT_A1", "RLIMIT_a", "xRLIMIT_A", "RLIMIT_\u00c4", "RLIMIT_\uff21"),
-    *(
-        "0-3,7",
-        "0-3,7\n",
-        " ",
-        "1 2",
-        "a",
-        "1\n2",
-        "\u0661",
-        "2MB",
-        "02MB",
-        "0KB",
-        "2mB",
-        "2MB\n",
-        "12GB",
-        "MB",
-        "\u0662MB",
-    ),
-    *(
-        "2\u0660KB",
-        "MB:",
-        "MB:1;2",
-        "MB:\n",
-        "MB:a\nb",
-        "mb:",
-        " MB:",
-        "SCMP_ACT_ALLOW",
-        "SCMP_CMP_EQ",
-        "LINUX",
-        "private",
-    ),
-    *([], [[]], [None], [""], [0], ["x", 1], {}, {"": ""}, {"a": 1}, {"path": 1}, {"path": "/x"}, {"type": "pid"}),
-]
-
-
-def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    found = [path] if path else []
-    members = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
-    for step, member in members:
-        found += paths(member, (*path, step))
-    return found
-
-
-PATHS = [paths(document) for document in DOCUMENTS]
-
-
-@st.composite
-def mutated(draw: st.DrawFn) -> Any:
-    """A real document with one to three members replaced, removed, renamed, doubled or exchanged."""
-    index = draw(st.integers(0, len(DOCUMENTS) - 1))
-    document = copy.deepcopy(DOCUMENTS[index])
-    for _ in range(draw(st.integers(1, 3))):
-        parent, step = document, draw(st.sampled_from(PATHS[index]))
-        for part in step[:-1]:
-            if not isinstance(parent, (dict, list)) or part not in (
-                parent if isinstance(parent, dict) else range(len(parent))
-            ):
-                break
-            parent = parent[part]
-        else:
-            mutate(draw, parent, step[-1])
-    return document
-
-
-def mutate(draw: st.DrawFn, parent: Any, step: Any) -> None:
-    if not isinstance(parent, (dict, list)) or step not in (parent if isinstance(parent, dict) else range(len(parent))):
-        return
-    operation = draw(st.sampled_from(["seed", "seed", "seed", "any", "remove", "rename", "wrap", "append"]))
-    if operation == "seed":
-        parent[step] = copy.deepcopy(draw(st.sampled_from(SEEDS)))
-    elif operation == "any":
-        parent[step] = draw(st.text(max_size=5) | st.integers() | st.floats(allow_nan=False))
-    elif operation == "remove":
-        del parent[step]
-    elif operation == "rename" and isinstance(parent, dict):
-        parent[draw(st.text(max_size=3))] = parent.pop(step)
-    elif operation == "wrap":
-        parent[step] = [parent[step]] if draw(st.booleans()) else {"x": parent[step]}
-    elif isinstance(parent, list):
-        parent.append(copy.deepcopy(draw(st.sampled_from(SEEDS))))
 
 
 def validator(pointer: str) -> Draft7Validator:
@@ -121,7 +35,7 @@ VALIDATORS = [
 
 
 @settings(max_examples=400, deadline=None)
-@given(mutated())
+@given(mutations(DOCUMENTS))
 def test_checker_and_jsonschema_agree(document: Any) -> None:
     assert _checker.check_config(document) == VALIDATORS[0][1].is_valid(document)
     process = document.get("process") if isinstance(document, dict) else document
