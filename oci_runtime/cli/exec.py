@@ -102,7 +102,7 @@ def environment_variables(variables: Sequence[str]) -> Sequence[str]:
 
 
 def cgroups(values: Sequence[str]) -> dict[str, str]:
-    """The values of --cgroup as path by controller; the path of cgroup v2, without a controller, is that of ''."""
+    """The values of --cgroup as path by controller; one without a controller, for all of them, is that of ''."""
     paths: dict[str, str] = {}
     for value in values:
         controllers, colon, path = value.partition(":")
@@ -112,7 +112,7 @@ def cgroups(values: Sequence[str]) -> dict[str, str]:
             return {"": value}
         for controller in controllers.split(","):
             if not controller:
-                raise UsageError(f"--cgroup {value}: has an empty controller")
+                raise UsageError(f"--cgroup {value}: empty controller; valid is CONTROLLER[,CONTROLLER...]:PATH")
             if controller in paths:
                 raise UsageError(f"--cgroup {value}: controller {controller} is there twice")
             paths[controller] = path

@@ -153,9 +153,7 @@ class _Exec:
             request.process_flags |= CLONE_FLAGS[kind]
         request.become_root = "user" in kinds
         request.preserved = self.request.preserve_fds
-        subcgroups = [
-            f"{controller}:{path}" if controller else path for controller, path in self.request.cgroup.items()
-        ]
+        subcgroups = self.request.cgroup
         if manager:
             cgroup = manager.v2_dir_fd(subcgroups)
             request.cgroup = -1 if cgroup is None else cgroup

@@ -115,7 +115,7 @@ class ExecRequest:
     apparmor         AppArmor profile
     process_label    SELinux label
     no_new_privs     None when the option was not given
-    cgroup           path of a cgroup below the container's by controller of cgroup v1, or by '' for cgroup v2
+    cgroup           paths of cgroups below the container's by controller of cgroup v1, or one by '' for all of them
     ignore_paused    allowed even if the container is paused
     """
 

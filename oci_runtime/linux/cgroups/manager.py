@@ -10,7 +10,7 @@ from oci_runtime.errors import PyociError, StateError, SystemCallError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Any
 
     from oci_runtime.linux.cgroups.cgroup import Cgroup
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from oci_runtime.linux.cgroups.snapshot import Snapshot
     from oci_runtime.linux.cgroups.stats import Stats
     from oci_runtime.spec.types import Resources
+
+    #: of exec --cgroup: paths below the container's cgroup by controller of v1, or one by '' for all; None is nothing
+    Subcgroups = Mapping[str, str] | None
 
 
 class Manager:
@@ -75,15 +78,15 @@ class Manager:
         """Move the process into the cgroup, in every hierarchy. Slow, see tasks_fds()."""
         raise NotImplementedError
 
-    def join_exec(self, pid: int, subcgroups: Sequence[str] = (), init_pid: int = 0) -> None:
-        """Move a process for exec; `subcgroups` are the --cgroup arguments: a path, or CONTROLLER[,CONTROLLER...]:PATH.
+    def join_exec(self, pid: int, subcgroups: Subcgroups = None, init_pid: int = 0) -> None:
+        """Move a process for exec, with `subcgroups` into cgroups below the container's.
 
-        Paths are relative to the container's cgroup. On pure v2 without arguments, when the cgroup cannot take
-        processes, the cgroup of the container's init `init_pid` is joined instead, as runc does.
+        On pure v2 without these, when the cgroup cannot take processes, the cgroup of the container's init `init_pid`
+        is joined instead, as runc does.
         """
         raise NotImplementedError
 
-    def v2_dir_fd(self, subcgroups: Sequence[str] = ()) -> int | None:
+    def v2_dir_fd(self, subcgroups: Subcgroups = None) -> int | None:
         """An O_PATH descriptor of the cgroup in the v2 tree, for CLONE_INTO_CGROUP; None when the host has no v2 tree.
 
         It belongs to the manager; with `subcgroups` to the caller. When clone3(2) fails with EBUSY or EOPNOTSUPP (the
@@ -91,7 +94,7 @@ class Manager:
         """
         raise NotImplementedError
 
-    def tasks_fds(self, subcgroups: Sequence[str] = ()) -> list[int]:
+    def tasks_fds(self, subcgroups: Subcgroups = None) -> list[int]:
         """Descriptors of the `tasks` files of the v1 hierarchies, to which the new process writes "0" itself.
 
         This and v2_dir_fd() together do what add() or join_exec() do, without their cost: a process that is moved by

@@ -1,4 +1,4 @@
-"""exec --cgroup: cgroups below the container's."""
+"""exec --cgroup: cgroups below the container's, as paths by controller of cgroup v1, or one by '' for all."""
 
 from __future__ import annotations
 
@@ -11,41 +11,23 @@ from oci_runtime.linux.cgroups.cgroup import Cgroup, add
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
 
-def parse(arguments: Sequence[str]) -> dict[str, str]:
-    """--cgroup arguments as CONTROLLER -> path; one path without controller has the key ''. Raises UsageError."""
-    paths: dict[str, str] = {}
-    for argument in arguments:
-        controllers, colon, path = argument.partition(":")
-        if not colon:
-            if len(arguments) != 1:
-                raise UsageError(f"--cgroup {argument}: a path without CONTROLLER: excludes other --cgroup options")
-            return {"": argument}
-        for controller in controllers.split(","):
-            if not controller:
-                raise UsageError(f"--cgroup {argument}: empty controller; valid is CONTROLLER[,CONTROLLER...]:PATH")
-            if controller in paths:
-                raise UsageError(f"--cgroup {argument}: controller {controller} is given twice")
-            paths[controller] = path
-    return paths
-
-
-def parse_v2(arguments: Sequence[str]) -> str | None:
-    """The one path that v2 can have; None when no argument was given."""
-    if not arguments:
-        return None
-    paths = parse(arguments)
+def of_v2(paths: Mapping[str, str]) -> str:
+    """The one path that v2 can have."""
     if "" not in paths:
-        raise UsageError(f"--cgroup {arguments[0]}: cgroup v2 has one tree for all controllers; valid is a PATH alone")
+        controller, path = next(iter(paths.items()))
+        raise UsageError(
+            f"--cgroup {controller}:{path}: cgroup v2 has one tree for all controllers; valid is a PATH alone"
+        )
     return _below(paths[""])
 
 
-def parse_v1(arguments: Sequence[str], hierarchies: list[Cgroup]) -> dict[tuple[str, ...], str]:
-    """Hierarchy (by its controllers) -> path; the key () is for all."""
+def by_hierarchy(paths: Mapping[str, str], hierarchies: list[Cgroup]) -> dict[tuple[str, ...], str]:
+    """v1's paths by hierarchy, that is by its controllers; that of () is for all."""
     found: dict[tuple[str, ...], str] = {}
-    for controller, path in parse(arguments).items():
+    for controller, path in paths.items():
         if not controller:
             return {(): _below(path)}
         for cgroup in hierarchies:

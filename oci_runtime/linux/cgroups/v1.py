@@ -12,9 +12,10 @@ from oci_runtime.linux.cgroups.manager import Manager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from typing import Any
 
+    from oci_runtime.linux.cgroups.manager import Subcgroups
     from oci_runtime.linux.cgroups.mounts import ContainerMounts
     from oci_runtime.linux.cgroups.oom_notices import OomNotices
     from oci_runtime.linux.cgroups.snapshot import Snapshot
@@ -159,7 +160,7 @@ class V1(Manager):
                 f"cannot move process {pid} into the cgroup {cgroup}{hint}", error.errno or 0
             ) from None
 
-    def join_exec(self, pid: int, subcgroups: Sequence[str] = (), init_pid: int = 0) -> None:
+    def join_exec(self, pid: int, subcgroups: Subcgroups = None, init_pid: int = 0) -> None:
         below = self._below(subcgroups)
         directories: list[tuple[Cgroup, int]] = []
         try:
@@ -172,13 +173,13 @@ class V1(Manager):
             for _, directory in directories:
                 posix.close(directory)
 
-    def _below(self, subcgroups: Sequence[str]) -> Callable[[Cgroup], str]:
-        """The path below each of the container's cgroups that the --cgroup arguments name."""
+    def _below(self, subcgroups: Subcgroups) -> Callable[[Cgroup], str]:
+        """The path below each of the container's cgroups."""
         if not subcgroups:
             return lambda _: ""
         from oci_runtime.linux.cgroups import subcgroup
 
-        paths = subcgroup.parse_v1(subcgroups, self.hierarchies)
+        paths = subcgroup.by_hierarchy(subcgroups, self.hierarchies)
         everywhere = paths.get((), "")
         return lambda cgroup: paths.get(cgroup.controllers, everywhere)
 
@@ -186,14 +187,14 @@ class V1(Manager):
         """Without those that create() could not make either."""
         return [cgroup for cgroup in self._cgroups() if not _optional(cgroup) or cgroup.open() >= 0]
 
-    def v2_dir_fd(self, subcgroups: Sequence[str] = ()) -> int | None:
+    def v2_dir_fd(self, subcgroups: Subcgroups = None) -> int | None:
         if self.unified is None or self.unified.open() < 0:
             return None
         if not subcgroups:
             return self.unified.dir
         return _open(self.unified, self._below(subcgroups)(self.unified), posix.O_PATH | posix.O_DIRECTORY)
 
-    def tasks_fds(self, subcgroups: Sequence[str] = ()) -> list[int]:
+    def tasks_fds(self, subcgroups: Subcgroups = None) -> list[int]:
         below = self._below(subcgroups)
         fds: list[int] = []
         try:

@@ -12,9 +12,10 @@ from oci_runtime.linux.cgroups.manager import Manager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Any
 
+    from oci_runtime.linux.cgroups.manager import Subcgroups
     from oci_runtime.linux.cgroups.mounts import ContainerMounts
     from oci_runtime.linux.cgroups.oom_notices import OomNotices
     from oci_runtime.linux.cgroups.snapshot import Snapshot
@@ -164,10 +165,10 @@ class V2(Manager):
         except OSError as error:
             raise SystemCallError(f"cannot move process {pid} into {self.cgroup}", error.errno or 0) from None
 
-    def join_exec(self, pid: int, subcgroups: Sequence[str] = (), init_pid: int = 0) -> None:
+    def join_exec(self, pid: int, subcgroups: Subcgroups = None, init_pid: int = 0) -> None:
         from oci_runtime.linux.cgroups import subcgroup
 
-        path = subcgroup.parse_v2(subcgroups)
+        path = subcgroup.of_v2(subcgroups) if subcgroups else None
         directory = subcgroup.open_below(self.cgroup, path or "")
         try:
             add(directory, pid)
@@ -179,14 +180,14 @@ class V2(Manager):
             posix.close(directory)
         subcgroup.join_init(self.cgroup, pid, init_pid)
 
-    def v2_dir_fd(self, subcgroups: Sequence[str] = ()) -> int | None:
+    def v2_dir_fd(self, subcgroups: Subcgroups = None) -> int | None:
         if not subcgroups:
             return self.cgroup.require()
         from oci_runtime.linux.cgroups import subcgroup
 
-        return subcgroup.open_below(self.cgroup, subcgroup.parse_v2(subcgroups) or "")
+        return subcgroup.open_below(self.cgroup, subcgroup.of_v2(subcgroups))
 
-    def tasks_fds(self, subcgroups: Sequence[str] = ()) -> list[int]:
+    def tasks_fds(self, subcgroups: Subcgroups = None) -> list[int]:
         return []
 
     def exists(self) -> bool:

@@ -137,18 +137,18 @@ def test_exec(name: str, view: View) -> None:
         init, one, two, three = Child(), Child(), Child(), Child()
         made.add(init.pid)
         (BASE / name / "below").mkdir()
-        made.join_exec(one.pid, ["below"], init.pid)
+        made.join_exec(one.pid, {"": "below"}, init.pid)
         assert cgroups_of(one.pid)[""] == f"/{name}/below"
         # as systemd in a container does it: init moves down, and the controllers are enabled at the top
         (BASE / name / "below/cgroup.procs").write_text(str(init.pid))
         (BASE / name / "cgroup.subtree_control").write_text("+hugetlb")
-        made.join_exec(two.pid, (), init.pid)
+        made.join_exec(two.pid, None, init.pid)
         assert cgroups_of(two.pid)[""] == f"/{name}/below"
         with pytest.raises(SystemCallError):
-            made.join_exec(three.pid, ["/"], init.pid)
-        for arguments in (["pids:x"], ["../x"], ["a", "b"]):
+            made.join_exec(three.pid, {"": "/"}, init.pid)
+        for paths in ({"pids": "x"}, {"": "../x"}):
             with pytest.raises(UsageError):
-                made.join_exec(three.pid, arguments, init.pid)
+                made.join_exec(three.pid, paths, init.pid)
         for process in (init, one, two, three):
             process.end()
         made.delete()

@@ -60,30 +60,11 @@ def test_state_round_trip() -> None:
         assert again.controllers == one.controllers
 
 
-@pytest.mark.parametrize(
-    ("arguments", "parsed"),
-    [
-        ([], {}),
-        (["a/b"], {"": "a/b"}),
-        (["cpu,memory:a", "pids:b"], {"cpu": "a", "memory": "a", "pids": "b"}),
-        (["cpu:a:b"], {"cpu": "a:b"}),
-    ],
-)
-def test_exec_arguments(arguments: list[str], parsed: dict[str, str]) -> None:
-    assert subcgroup.parse(arguments) == parsed
-
-
-@pytest.mark.parametrize("arguments", [["a", "b"], [":a"], ["cpu,:a"], ["cpu:a", "cpu:b"], ["cpu:a", "b"]])
-def test_exec_arguments_that_are_wrong(arguments: list[str]) -> None:
-    with pytest.raises(UsageError):
-        subcgroup.parse(arguments)
-
-
 def test_comounted_controllers_have_one_path() -> None:
     together = Cgroup(1, ("cpu", "cpuacct"), "/m/cpu,cpuacct", "x")
-    assert subcgroup.parse_v1(["cpu:a", "cpuacct:/a"], [together]) == {("cpu", "cpuacct"): "a"}
+    assert subcgroup.by_hierarchy({"cpu": "a", "cpuacct": "/a"}, [together]) == {("cpu", "cpuacct"): "a"}
     with pytest.raises(UsageError, match="another path"):
-        subcgroup.parse_v1(["cpu:a", "cpuacct:b"], [together])
+        subcgroup.by_hierarchy({"cpu": "a", "cpuacct": "b"}, [together])
 
 
 def test_mount_of_comounted_controllers() -> None:
