@@ -14,7 +14,7 @@ C_SOURCES = $(shell find native tests bench -name '*.[ch]')
 # Where tests find their helpers, as pytest does: in their own folder unless it is a package.
 TEST_HELPERS = $(shell for folder in $$(find tests -mindepth 1 -type d -not -name __pycache__); do \
 	[ -e $$folder/__init__.py ] || printf '%s:' $$folder; done)
-SCRIPTS = scripts/install-deps .ci/run
+SCRIPTS = scripts/install-deps .ci/run bench/enter.sh
 
 .PHONY: build run test lint lint-style lint-types lint-c lint-shell format bench wheel install uninstall clean distclean
 
@@ -64,9 +64,9 @@ format: deps-lint $(VENV)/.stamp
 	clang-format -i $(C_SOURCES)
 
 # Measures what a user gets: an installed pyoci, which does not look whether its sources have changed.
-bench: deps-test build
+bench: deps-bench build
 	$(MAKE) -s install PREFIX="$(CURDIR)/build/installed" DESTDIR=
-	$(VPYTHON) -m bench --pyoci build/installed/bin/pyoci $(BENCH_FLAGS)
+	$(VPYTHON) -m bench --pyoci build/installed/bin/pyoci --page docs $(BENCH_FLAGS)
 
 wheel: $(VENV)/.stamp
 	$(VPYTHON) -m build -q

@@ -1,8 +1,10 @@
 """Benchmark of container runtimes, interleaved: in each round every runtime does every command once.
 
-    python -m bench [--runtime NAME=PROGRAM]... [--pyoci PROGRAM] [--runs N] [--quick] [--only BUNDLE] [--json FILE]
+    python -m bench [--place native|tree]... [--runs N] [--quick] [--only BUNDLE]... [--slope NAME]... [--page FOLDER]
 
-Without --runtime: build/pyoci, and runc and crun where they are installed. Needs root, busybox and a C compiler.
+It measures in two places: on this machine as it is, pyoci beside runc; and in a Debian tree that is entered with cgroup
+v2 alone, where crun works as well. Each is a mount and pid namespace of its own, so that nothing outlives it. Needs
+root, a C compiler, busybox and util-linux; for the tree also mmdebstrap.
 """
 
 from __future__ import annotations
@@ -10,89 +12,45 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import shutil
 import signal
+import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import bundles, report
-from bench.runtime import BenchError, Runtime, Sample, become_subreaper, build_tool, resident, wait_for_end
+from bench import bundles, places, report, slopes
+from bench.errors import BenchError
 
-ROOT = Path(__file__).resolve().parent.parent
-WARM_UP = 2  # rounds that are not counted
-
-
-class Bench:
-    """The state of one benchmark: what was measured so far."""
-
-    __slots__ = ("folder", "memory", "samples", "serial")
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.samples: report.Samples = {}
-        self.memory: dict[str, dict[str, list[int]]] = {}
-        self.serial = 0
-
-    def round(self, bundle: bundles.Bundle, runtimes: list[Runtime], counted: bool) -> None:
-        """Every step once for each runtime, the runtimes in an order that chance decides for each step."""
-        steps = [self.run, self.short_life, self.long_life]
-        if "seccomp" in bundle.config["linux"]:
-            steps.append(self.first_run)
-        for step in steps:
-            for runtime in random.sample(runtimes, len(runtimes)):
-                self.serial += 1
-                container = f"bench-{os.getpid()}-{self.serial}"
-                for command, sample in step(bundle, runtime, container, counted).items():
-                    if counted:
-                        report.record(self.samples, bundle.name, command, runtime.name, sample)
-
-    def run(self, bundle: bundles.Bundle, runtime: Runtime, container: str, counted: bool) -> dict[str, Sample]:
-        """A container that does nothing, in the foreground."""
-        bundle.configure(container, ["/bin/true"])
-        runtime.containers.add(container)
-        sample = runtime.measure("run", "--bundle", str(bundle.path), container)
-        runtime.containers.discard(container)
-        return {"run": sample}
-
-    def first_run(self, bundle: bundles.Bundle, runtime: Runtime, container: str, counted: bool) -> dict[str, Sample]:
-        """The same with a state root that knows no seccomp profile yet."""
-        bundle.configure(container, ["/bin/true"])
-        with tempfile.TemporaryDirectory(dir=runtime.root.parent) as root:
-            sample = runtime.measure("run", "--bundle", str(bundle.path), container, root=root)
-        return {"run, nothing cached": sample}
-
-    def short_life(self, bundle: bundles.Bundle, runtime: Runtime, container: str, counted: bool) -> dict[str, Sample]:
-        """The three commands an engine needs for a container that does nothing."""
-        bundle.configure(container, ["/bin/true"])
-        create, pid = runtime.create(container, bundle.path, self.folder / "pid")
-        if counted:
-            self.memory.setdefault(bundle.name, {}).setdefault(runtime.name, []).append(resident(pid))
-        start = runtime.measure("start", container)
-        wait_for_end(pid)
-        delete = runtime.delete(container)
-        total = Sample.total([create, start, delete])
-        return {"create": create, "start": start, "delete": delete, "create+start+delete": total}
-
-    def long_life(self, bundle: bundles.Bundle, runtime: Runtime, container: str, counted: bool) -> dict[str, Sample]:
-        """What is done with a container that runs."""
-        bundle.configure(container, ["/bin/sleep", "600"])
-        _, pid = runtime.create(container, bundle.path, self.folder / "pid")
-        runtime.measure("start", container)
-        state = runtime.measure("state", container)
-        execute = runtime.measure("exec", container, "/bin/true")
-        kill = runtime.measure("kill", container, "KILL")
-        wait_for_end(pid)
-        runtime.delete(container)
-        return {"state": state, "exec": execute, "kill": kill}
+ROOT = places.ROOT
 
 
-def find_runtimes(wanted: list[str], pyoci: Path) -> dict[str, str]:
-    """Name and program of each runtime; raises BenchError for one that is not there."""
-    if not wanted:
-        wanted = [f"pyoci={pyoci}", "runc", *(["crun"] if shutil.which("crun") else [])]
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description="Benchmark of container runtimes.")
+    parser.add_argument("--place", action="append", choices=places.NAMES, help="one place only")
+    parser.add_argument("--runtime", action="append", default=[], metavar="NAME=PROGRAM", help="what to measure")
+    parser.add_argument("--pyoci", type=Path, default=ROOT / "build" / "pyoci", help="the pyoci to measure natively")
+    parser.add_argument("--tree", type=Path, help="a Debian tree to use instead of the one that vm/ makes")
+    parser.add_argument("--runs", type=int, default=50, help="rounds of the commands that count (default 50)")
+    parser.add_argument("--slope-runs", type=int, default=15, help="rounds of the slopes that count (default 15)")
+    parser.add_argument("--quick", action="store_true", help="2 rounds, slopes of two points: does it work?")
+    parser.add_argument("--only", action="append", choices=bundles.NAMES, help="one bundle only")
+    parser.add_argument("--slope", action="append", choices=(*slopes.NAMES, "none"), help="one slope only, or none")
+    parser.add_argument("--page", type=Path, help="folder to write performance.md and its plots to, of a whole run")
+    parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench.json", help="file for all figures")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.runs, options.slope_runs = 2, 1
+    if options.runs < 1 or options.slope_runs < 1:
+        parser.error("--runs, --slope-runs: at least 1")
+    if os.geteuid():
+        parser.error("needs root")
+    return options
+
+
+def find_runtimes(options: argparse.Namespace) -> dict[str, str]:
+    """Name and program of each runtime of this machine; raises BenchError for one that is not there."""
+    wanted = options.runtime or [f"pyoci={options.pyoci}", "runc", *(["crun"] if shutil.which("crun") else [])]
     found = {}
     for item in wanted:
         name, _, program = item.partition("=")
@@ -103,78 +61,91 @@ def find_runtimes(wanted: list[str], pyoci: Path) -> dict[str, str]:
     return found
 
 
-def bench(options: argparse.Namespace, folder: Path, state: Path) -> dict[str, Any]:
-    """Runs the benchmark with files in `folder` and the runtimes' state in `state`."""
-    tool = build_tool(folder)
-    runtimes = [
-        Runtime(name, program, state, tool) for name, program in find_runtimes(options.runtime, options.pyoci).items()
-    ]
-    cgroup = f"/{state.name}"
-    job = Bench(folder)
-    try:
-        for name in options.only or bundles.NAMES:
-            bundle = bundles.make_bundle(name, folder / name, cgroup)
-            usable = [runtime for runtime in runtimes if usable_here(job, bundle, runtime)]
-            for number in range(options.runs + WARM_UP):
-                job.round(bundle, usable, number >= WARM_UP)
-                progress(f"{name}: round {number + 1} of {options.runs + WARM_UP}")
-    finally:
-        progress("")
-        for runtime in runtimes:
-            runtime.clean_up()
-        bundles.remove_cgroups(cgroup)
-    baseline = "runc" if any(runtime.name == "runc" for runtime in runtimes) else runtimes[0].name
-    return report.document(job.samples, job.memory, baseline)
+def make_tree() -> Path:
+    """The tree that vm/ makes and keeps."""
+    done = subprocess.run(
+        [sys.executable, "-m", "vm", "tree"], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    )
+    if done.returncode:
+        raise BenchError("no Debian tree to measure in: see above; --place native does without")
+    return Path(os.fsdecode(done.stdout).splitlines()[-1])
 
 
-def usable_here(job: Bench, bundle: bundles.Bundle, runtime: Runtime) -> bool:
-    """Whether the runtime works on this machine. Only crun may fail to: it refuses the hybrid cgroup layout."""
-    try:
-        job.run(bundle, runtime, f"bench-{os.getpid()}-try", False)
-    except BenchError as error:
-        if runtime.name != "crun":
-            raise
-        print(f"left out: {error}", file=sys.stderr)
-        return False
-    return True
+def bench(options: argparse.Namespace) -> dict[str, Any]:
+    """All figures, by place."""
+    result: dict[str, Any] = {"commit": commit(), "places": {}}
+    for place in options.place or places.NAMES:
+        job = {
+            "place": place,
+            "runs": options.runs,
+            "slope_runs": options.slope_runs,
+            "quick": options.quick,
+            "bundles": options.only or list(bundles.NAMES),
+            "slopes": [name for name in options.slope or slopes.NAMES if name != "none"],
+        }
+        with places.scratch() as folder:
+            tree = None
+            installed = folder
+            if place == places.TREE:
+                tree = options.tree or make_tree()
+                (folder / "install").mkdir()
+                installed = places.install_in_tree(tree, folder / "install")
+                job["runtimes"] = {
+                    "pyoci": places.IN_TREE,
+                    "runc": in_tree(tree, "runc"),
+                    "crun": in_tree(tree, "crun"),
+                }
+            else:
+                job["runtimes"] = find_runtimes(options)
+            (folder / "bench").mkdir()
+            result["places"][place] = places.measure(job, tree, folder / "bench", installed)
+    return result
 
 
-def progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+def in_tree(tree: Path, name: str) -> str:
+    """The path of a program as the tree has it."""
+    for folder in ("/usr/bin", "/usr/sbin"):
+        if os.path.lexists(f"{tree}{folder}/{name}"):
+            return f"{folder}/{name}"
+    raise BenchError(f"no {name} in {tree}")
+
+
+def commit() -> str:
+    """What git says is checked out, "+" if it was changed since; "" outside a repository."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    return subprocess.run(git, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout.strip()
+
+
+def write_page(options: argparse.Namespace, figures: dict[str, Any]) -> None:
+    """The page for people, unless it would replace a better one."""
+    if options.quick or options.place or options.only or options.slope:
+        print(f"{options.page}: left as it is, since this was not a whole run")
+        return
+    from bench import page  # loads the library that plots
+
+    page.write(figures, options.page)
+    print(f"written: {options.page / page.NAME}.md")
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="bench", description="Benchmark of container runtimes.")
-    parser.add_argument("--runtime", action="append", default=[], metavar="NAME=PROGRAM", help="what to measure")
-    parser.add_argument("--pyoci", type=Path, default=ROOT / "build" / "pyoci", help="the pyoci to measure")
-    parser.add_argument("--runs", type=int, default=40, help="rounds that count (default 40)")
-    parser.add_argument("--quick", action="store_true", help="3 rounds: does it work?")
-    parser.add_argument("--only", action="append", choices=bundles.NAMES, help="one bundle only")
-    parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench.json", help="file for all figures")
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.runs = 3
-    if options.runs < 1:
-        parser.error("--runs: at least 1")
-    if os.geteuid():
-        parser.error("needs root")
-    become_subreaper()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what was begun is undone
+    options = parse(arguments)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, places.end_by_exception)
     try:
-        # Engines keep bundles on a disk, and state on a tmpfs.
-        with (
-            tempfile.TemporaryDirectory(prefix="pyoci-bench-") as folder,
-            tempfile.TemporaryDirectory(prefix="pyoci-bench-", dir="/run") as state,
-        ):
-            figures = bench(options, Path(folder), Path(state))
+        places.sweep()
+        figures = bench(options)
     except (BenchError, FileNotFoundError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     print(report.table(figures), end="")
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    options.json.write_text(json.dumps(figures, indent=1) + "\n")
     print(f"all figures: {options.json}")
+    if options.page:
+        write_page(options, figures)
     return 0
 
 

@@ -6,12 +6,15 @@ import json
 import os
 import resource
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 CONFIGURATIONS = Path(__file__).resolve().parent.parent / "tests" / "bundles"
 NAMES = ("minimal", "engine")
 APPLETS = ("sh", "true", "sleep", "cat", "echo")
+#: Sections of linux.resources that are limits of the cgroup v2 controller of their name.
+CONTROLLERS = {"cpu": "cpu", "memory": "memory", "pids": "pids"}
 
 
 class Bundle:
@@ -43,7 +46,7 @@ def make_bundle(name: str, folder: Path, cgroup: str) -> Bundle:
             mount["source"] = str(make_source(folder, mount["destination"]))
     for limit in config["process"].get("rlimits", []):
         lower_limit(limit)
-    return Bundle(name, folder, config, cgroup if "cgroupsPath" in config["linux"] else "")
+    return Bundle(name, folder, config, cgroup)
 
 
 def make_rootfs(rootfs: Path) -> None:
@@ -51,7 +54,7 @@ def make_rootfs(rootfs: Path) -> None:
     busybox = shutil.which("busybox")
     if busybox is None:
         raise FileNotFoundError("no busybox in PATH: install busybox-static")
-    for directory in ("bin", "dev", "etc", "proc", "run", "sys", "tmp"):
+    for directory in ("bin", "dev", "etc", "mnt", "proc", "run", "sys", "tmp"):
         (rootfs / directory).mkdir(parents=True)
     shutil.copy(busybox, rootfs / "bin" / "busybox")
     for applet in APPLETS:
@@ -77,12 +80,39 @@ def lower_limit(limit: dict[str, Any]) -> None:
         limit["soft"] = min(limit["soft"], limit["hard"])
 
 
-def remove_cgroups(name: str) -> None:
-    """Removes the cgroup `name`, emptied of containers, from every hierarchy; raises OSError if one is in use."""
+def fit_controllers(config: dict[str, Any]) -> list[str]:
+    """Takes out the limits whose cgroup v2 controller this machine lacks, which every runtime refuses; returns the
+    names of the sections of linux.resources that went."""
+    try:
+        present = Path("/sys/fs/cgroup/cgroup.controllers").read_text().split()
+    except FileNotFoundError:  # v1 or hybrid
+        return []
+    resources = config["linux"]["resources"]
+    gone = [section for section, name in CONTROLLERS.items() if section in resources and name not in present]
+    for section in gone:
+        del resources[section]
+    return gone
+
+
+def remove_cgroups(name: str, patience: float = 0.0) -> None:
+    """Removes the cgroup `name`, and those below it, from every hierarchy; raises OSError if one is still in use after
+    `patience` seconds."""
+    deadline = time.monotonic() + patience
     for mount in cgroup_mounts():
-        top = mount / name.strip("/")
-        for folder, _, _ in sorted(os.walk(top), reverse=True):
+        for folder, _, _ in sorted(os.walk(mount / name.strip("/")), reverse=True):
+            remove_cgroup(folder, deadline)
+
+
+def remove_cgroup(folder: str, deadline: float) -> None:
+    while True:
+        try:
             os.rmdir(folder)
+        except OSError:  # its processes are on their way out
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def cgroup_mounts() -> list[Path]:

@@ -1,8 +1,9 @@
 /* measure OUTPUT COMMAND [ARGUMENT...]
  *
- * Executes the command and appends one line to the file OUTPUT: wall time (ns), user and system time (us) and peak
- * resident memory (KiB) of it and of the children it waited for, wait status. The peak of a process counts what its
- * memory was before execve(2) too, which is why a small program measures and not the Python one.
+ * Executes the command and appends one line to the file OUTPUT: wall time (ns), user and system time (us), peak
+ * resident memory (KiB), minor and major page faults of it and of the children it waited for, wait status. The peak of
+ * a process counts what its memory was before execve(2) too, which is why a small program measures and not the Python
+ * one.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -55,9 +56,9 @@ int main(int argc, char **argv)
             return 2;
         }
     long long wall = now() - start;
-    char line[128];
-    int length = snprintf(line, sizeof line, "%lld %lld %lld %ld %d\n", wall, microseconds(usage.ru_utime),
-                          microseconds(usage.ru_stime), usage.ru_maxrss, status);
+    char line[160];
+    int length = snprintf(line, sizeof line, "%lld %lld %lld %ld %ld %ld %d\n", wall, microseconds(usage.ru_utime),
+                          microseconds(usage.ru_stime), usage.ru_maxrss, usage.ru_minflt, usage.ru_majflt, status);
     if (write(output, line, length) != length) {
         perror(argv[1]);
         return 2;

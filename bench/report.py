@@ -1,16 +1,10 @@
-"""Medians, ratios, the table and the JSON document."""
+"""The figures as a table for a terminal, and what pyoci wants to reach."""
 
 from __future__ import annotations
 
-import statistics
-from typing import Any, TypeAlias
+from typing import Any
 
-from bench.runtime import Sample
-
-# [bundle][command][runtime]
-Samples: TypeAlias = "dict[str, dict[str, dict[str, list[Sample]]]]"
-
-# What pyoci wants to reach, as wall time by that of runc.
+#: What pyoci wants to reach natively: (bundle, command) and wall time by that of runc.
 WANTED = {
     ("engine", "run"): 0.45,
     ("engine", "exec"): 0.40,
@@ -21,65 +15,49 @@ WANTED = {
 }
 
 
-def record(samples: Samples, bundle: str, command: str, runtime: str, sample: Sample) -> None:
-    samples.setdefault(bundle, {}).setdefault(command, {}).setdefault(runtime, []).append(sample)
-
-
-def summary(samples: list[Sample]) -> dict[str, float]:
-    """Medians, and the middle half of the wall times."""
-    walls = sorted(sample.wall * 1000 for sample in samples)
-    quarters = statistics.quantiles(walls, n=4) if len(walls) > 1 else [walls[0]] * 3
-    return {
-        "runs": len(samples),
-        "wall_ms": statistics.median(walls),
-        "wall_ms_quartile_1": quarters[0],
-        "wall_ms_quartile_3": quarters[2],
-        "wall_ms_minimum": walls[0],
-        "cpu_ms": statistics.median(sample.cpu * 1000 for sample in samples),
-        "peak_rss_kib": statistics.median(sample.rss for sample in samples),
-    }
-
-
-def document(samples: Samples, memory: dict[str, dict[str, list[int]]], baseline: str) -> dict[str, Any]:
-    """All that was measured, for a program to read."""
-    bundles: dict[str, Any] = {}
-    for bundle, commands in samples.items():
-        for command, runtimes in commands.items():
-            figures = {name: summary(values) for name, values in runtimes.items()}
-            for figure in figures.values():
-                if baseline in figures:
-                    figure["wall_ratio"] = figure["wall_ms"] / figures[baseline]["wall_ms"]
-            bundles.setdefault(bundle, {})[command] = figures
-    waiting = {
-        bundle: {name: statistics.median(values) for name, values in runtimes.items()}
-        for bundle, runtimes in memory.items()
-    }
-    return {"baseline": baseline, "bundles": bundles, "waiting_init_rss_kib": waiting}
+def wanted(place: str, bundle: str, command: str) -> float | None:
+    return WANTED.get((bundle, command)) if place == "native" else None
 
 
 def table(figures: dict[str, Any]) -> str:
-    """The document as text of at most 100 columns."""
-    baseline = figures["baseline"]
-    lines = []
-    for bundle, commands in figures["bundles"].items():
-        lines.append(f"{bundle} bundle")
-        lines.append(
-            f"  {'command':<20} {'runtime':<8} {'wall ms':>8} {'(quartiles)':>15} {'of ' + baseline:>8} "
-            f"{'wanted':>7} {'cpu ms':>7} {'peak KiB':>9}"
-        )
-        for command, runtimes in commands.items():
-            for name, figure in runtimes.items():
-                quartiles = f"({figure['wall_ms_quartile_1']:.1f}-{figure['wall_ms_quartile_3']:.1f})"
-                ratio = f"{figure['wall_ratio']:.2f}" if "wall_ratio" in figure else ""
-                limit = WANTED.get((bundle, command)) if name == "pyoci" else None
-                wanted = f"<={limit:.2f}" if limit else ""
-                lines.append(
-                    f"  {command:<20} {name:<8} {figure['wall_ms']:>8.2f} {quartiles:>15} {ratio:>8} "
-                    f"{wanted:>7} {figure['cpu_ms']:>7.2f} {figure['peak_rss_kib']:>9.0f}"
-                )
-        waiting = figures["waiting_init_rss_kib"].get(bundle, {})
-        if waiting:
-            rest = ", ".join(f"{name} {value:.0f} KiB" for name, value in waiting.items())
-            lines.append(f"  resident memory of a created container's init: {rest}")
-        lines.append("")
+    """The document as text of at most 110 columns."""
+    lines: list[str] = []
+    for place, found in figures["places"].items():
+        for bundle, commands in found["bundles"].items():
+            lines += [f"{place}, {bundle} bundle", *command_lines(place, bundle, commands)]
+            for name, waiting in found["waiting_init"][bundle].items():
+                init = f"{waiting['rss_kib']:.0f} KiB resident, {waiting['cpu_ms']:.2f} ms of processor"
+                lines.append(f"  init of a created container: {name:<8} {init}")
+            lines.append("")
+        for slope in found["slopes"].values():
+            lines += slope_lines(place, slope)
     return "\n".join(lines)
+
+
+def command_lines(place: str, bundle: str, commands: dict[str, Any]) -> list[str]:
+    lines = [
+        f"  {'command':<20} {'runtime':<8} {'wall ms':>8} {'(quartiles)':>15} {'of runc':>8} {'of crun':>8} "
+        f"{'wanted':>7} {'cpu ms':>7} {'peak KiB':>9} {'faults':>7}"
+    ]
+    for command, runtimes in commands.items():
+        for name, figure in runtimes.items():
+            quartiles = f"({figure['wall_ms_quartile_1']:.1f}-{figure['wall_ms_quartile_3']:.1f})"
+            ratios = [f"{figure['ratios'][peer]:.2f}" if peer in figure["ratios"] else "" for peer in ("runc", "crun")]
+            limit = wanted(place, bundle, command) if name == "pyoci" else None
+            lines.append(
+                f"  {command:<20} {name:<8} {figure['wall_ms']:>8.2f} {quartiles:>15} {ratios[0]:>8} {ratios[1]:>8} "
+                f"{f'<={limit:.2f}' if limit else '':>7} {figure['cpu_ms']:>7.2f} {figure['peak_rss_kib']:>9.0f} "
+                f"{figure['minor_faults']:>7.0f}"
+            )
+    return lines
+
+
+def slope_lines(place: str, slope: dict[str, Any]) -> list[str]:
+    lines = [f"{place}, us per {slope['unit']}"]
+    for command, runtimes in slope["commands"].items():
+        for name, line in runtimes.items():
+            low, high = line["per_unit_us_interval"]
+            medians = " ".join(f"{x}:{value:.1f}" for x, value in line["medians_ms"].items())
+            per_unit = f"{line['per_unit_us']:>8.1f} ({low:.1f} to {high:.1f})"
+            lines.append(f"  {command:<20} {name:<8} {per_unit:<28} ms: {medians}")
+    return [*lines, ""]

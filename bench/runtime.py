@@ -3,61 +3,67 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-PATIENCE = 30.0  # seconds that a command, or a container, may take to end
+from bench.errors import BenchError
 
-
-class BenchError(Exception):
-    """A command failed, or something is missing on this machine."""
+PATIENCE = 60.0  # seconds that a command, or a container, may take to end
 
 
 class Sample:
-    """The cost of one command, or of several in a row: seconds, seconds of processor, KiB at the peak."""
+    """The cost of one command, or of several in a row, and of the children that they waited for.
 
-    __slots__ = ("cpu", "rss", "wall")
+    wall, user, system   seconds
+    rss                  KiB of resident memory at the peak
+    minor, major         page faults, without and with a read from disk
+    """
 
-    def __init__(self, wall: float, cpu: float, rss: float) -> None:
+    __slots__ = ("major", "minor", "rss", "system", "user", "wall")
+
+    def __init__(self, wall: float, user: float, system: float, rss: int, minor: int, major: int) -> None:
         self.wall = wall
-        self.cpu = cpu
+        self.user = user
+        self.system = system
         self.rss = rss
+        self.minor = minor
+        self.major = major
+
+    @property
+    def cpu(self) -> float:
+        return self.user + self.system
 
     @staticmethod
     def total(samples: list[Sample]) -> Sample:
         """The cost of one command after the other."""
-        return Sample(sum(s.wall for s in samples), sum(s.cpu for s in samples), max(s.rss for s in samples))
+        return Sample(
+            sum(s.wall for s in samples),
+            sum(s.user for s in samples),
+            sum(s.system for s in samples),
+            max(s.rss for s in samples),
+            sum(s.minor for s in samples),
+            sum(s.major for s in samples),
+        )
 
 
-class Runtime:
-    """A runtime's program with a state root of its own."""
+class Meter:
+    """Runs commands under measure.c; `folder` is where it writes."""
 
-    __slots__ = ("containers", "log", "name", "output", "program", "root", "tool")
+    __slots__ = ("log", "output", "tool")
 
-    def __init__(self, name: str, program: str, folder: Path, tool: Path) -> None:
-        self.name = name
-        self.program = program
-        self.root = folder / name
-        self.root.mkdir()
-        self.output = folder / f"{name}.samples"
-        self.log = folder / f"{name}.stderr"
+    def __init__(self, tool: Path, folder: Path) -> None:
         self.tool = tool
-        self.containers: set[str] = set()
+        self.output = folder / "measure.out"
+        self.log = folder / "measure.err"
 
-    def command(self, *arguments: str, root: str = "") -> list[str]:
-        return [self.program, "--root", root or str(self.root), *arguments]
-
-    def measure(self, *arguments: str, root: str = "") -> Sample:
-        """Runs the command, with another state root if `root`, and returns its cost; raises BenchError if it fails."""
+    def measure(self, command: list[str]) -> Sample:
+        """The cost of the command; raises BenchError if it fails or does not end."""
         self.output.unlink(missing_ok=True)
         with self.log.open("wb") as log:
             process = subprocess.Popen(
-                [self.tool, self.output, *self.command(*arguments, root=root)],
+                [self.tool, self.output, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -65,37 +71,46 @@ class Runtime:
             )
             try:
                 status = process.wait(PATIENCE)
-            except BaseException as error:
+            except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-                if isinstance(error, subprocess.TimeoutExpired):
-                    raise BenchError(f"{self.name} {' '.join(arguments)} took over {PATIENCE:.0f} s") from None
-                raise
+                raise BenchError(f"{' '.join(command)} took over {PATIENCE:.0f} s") from None
         if status:
             message = self.log.read_text(errors="replace").strip()
-            raise BenchError(f"{self.name} {' '.join(arguments)} ended with status {status}: {message}")
-        wall, user, system, rss, _ = (int(field) for field in self.output.read_text().split())
-        return Sample(wall / 1e9, (user + system) / 1e6, rss)
+            raise BenchError(f"{' '.join(command)} ended with status {status}: {message}")
+        wall, user, system, rss, minor, major, _ = (int(field) for field in self.output.read_text().split())
+        return Sample(wall / 1e9, user / 1e6, system / 1e6, rss, minor, major)
+
+
+class Runtime:
+    """A runtime's program with a state root of its own."""
+
+    __slots__ = ("meter", "name", "program", "root")
+
+    def __init__(self, name: str, program: str, state: Path, meter: Meter) -> None:
+        self.name = name
+        self.program = program
+        self.root = state / name
+        self.root.mkdir()
+        self.meter = meter
+
+    def measure(self, *arguments: str, root: str = "") -> Sample:
+        """The cost of a command, with another state root if `root`."""
+        return self.meter.measure([self.program, "--root", root or str(self.root), *arguments])
 
     def create(self, container: str, bundle: Path, pid_file: Path) -> tuple[Sample, int]:
-        """Measures create; also returns the pid of the container's init."""
-        self.containers.add(container)
+        """The cost of create; also the pid of the container's init."""
         sample = self.measure("create", "--bundle", str(bundle), "--pid-file", str(pid_file), container)
         return sample, int(pid_file.read_text())
 
-    def delete(self, container: str) -> Sample:
-        sample = self.measure("delete", container)
-        self.containers.discard(container)
-        return sample
-
-    def clean_up(self) -> None:
-        """Removes what a failure left."""
-        for container in sorted(self.containers):
-            subprocess.run(self.command("delete", "--force", container), stdin=subprocess.DEVNULL, capture_output=True)
+    def version(self) -> str:
+        """The first line of --version."""
+        done = subprocess.run([self.program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        return done.stdout.partition("\n")[0]
 
 
 def wait_for_end(pid: int) -> None:
-    """Reaps the container's init: this process is its subreaper."""
+    """Reaps the container's init, for which this process, being pid 1, is the parent."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         try:
@@ -105,7 +120,6 @@ def wait_for_end(pid: int) -> None:
             if not Path(f"/proc/{pid}").exists():
                 return
         time.sleep(0.0005)
-    os.kill(pid, signal.SIGKILL)
     raise BenchError(f"process {pid} of a container did not end within {PATIENCE:.0f} s")
 
 
@@ -117,20 +131,7 @@ def resident(pid: int) -> int:
     raise BenchError(f"process {pid} has no VmRSS: it has ended")
 
 
-def become_subreaper() -> None:
-    """Lets orphans become children of this process: prctl(2), PR_SET_CHILD_SUBREAPER."""
-    import ctypes
-
-    if ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
-
-
-def build_tool(folder: Path) -> Path:
-    """Compiles measure.c; raises BenchError without a compiler."""
-    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        raise BenchError("no C compiler to build bench/measure.c with")
-    tool = folder / "measure"
-    flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror"]
-    subprocess.run([compiler, *flags, "-o", tool, HERE / "measure.c"], check=True, stdout=sys.stderr)
-    return tool
+def spent(pid: int) -> float:
+    """Seconds of processor that a process has used, of all its threads: the first field of their schedstat."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9

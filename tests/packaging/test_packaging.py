@@ -177,12 +177,5 @@ def test_the_version_is_said_once() -> None:
     assert project["version"] == VERSION
 
 
-def test_the_benchmark_works(pyoci: Path, tmp_path: Path) -> None:
-    figures = tmp_path / "figures.json"
-    table = run(sys.executable, "-m", "bench", "--quick", "--pyoci", pyoci, "--json", figures, cwd=ROOT)
-    assert "create+start+delete" in table
-    assert figures.exists()
-
-
 def test_the_demonstration_works(pyoci: Path) -> None:
     assert "every trial was refused" in run(sys.executable, ROOT / "scripts" / "demo.py", pyoci)
