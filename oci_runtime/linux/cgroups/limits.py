@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EBUSY, EINVAL, ENOENT
+from errno import EBUSY, EINVAL, ENOENT, EOPNOTSUPP
 
 from oci_runtime.errors import PyociError, SystemCallError
 from oci_runtime.linux.cgroups import _fs
@@ -100,11 +100,16 @@ def _try(write: Write, cgroup: Cgroup) -> int:
     for file, value in write.alternatives():
         try:
             _fs.write(directory, file, value)
-            return 0
+            return EOPNOTSUPP if file == _MAYBE_IGNORED and _is_ignored(directory, value) else 0
         except OSError as error:
             if error.errno != ENOENT:
                 return error.errno or EINVAL
     return 0 if write.optional else ENOENT
+
+
+def _is_ignored(directory: int, value: str) -> bool:
+    """Linux 5.16 and newer take this limit and do nothing: it stays at more than any machine has."""
+    return int(value) > 0 and int(_fs.read(directory, _MAYBE_IGNORED)) > 1 << 62
 
 
 def _missing(write: Write, why_missing: Callable[[str], str]) -> PyociError:
@@ -124,10 +129,14 @@ def _failure(write: Write, cgroup: Cgroup, error: int, why_missing: Callable[[st
     if error == EBUSY and file == "memory.limit_in_bytes":
         usage, peak = _read(cgroup, "memory.usage_in_bytes"), _read(cgroup, "memory.max_usage_in_bytes")
         operation += f" (current usage {usage.strip()}, peak {peak.strip()} bytes)"
+    elif error == EOPNOTSUPP and file == _MAYBE_IGNORED:
+        operation += " (this kernel no longer limits kernel memory; leave it out)"
     elif error == EINVAL and (hint := _HINTS.get(file)):
         operation += f" ({hint})"
     return SystemCallError(operation, error, write.pointer)
 
+
+_MAYBE_IGNORED = "memory.kmem.limit_in_bytes"
 
 _HINTS = {
     "cpu.rt_runtime_us": "the parent cgroup must have at least as much realtime runtime",

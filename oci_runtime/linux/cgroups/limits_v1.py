@@ -25,8 +25,8 @@ def plan(resources: Resources, pointer: str) -> list[Write]:
         _cpu(writes, cpu, pointer + "/cpu")
     if memory := resources.get("memory"):
         _memory(writes, memory, pointer + "/memory")
-    if (pids := resources.get("pids")) is not None:
-        writes.append(Write("pids", "pids.max", pids_max(pids["limit"]), f"{pointer}/pids/limit"))
+    if (limit := (resources.get("pids") or {}).get("limit")) is not None:
+        writes.append(Write("pids", "pids.max", pids_max(limit), f"{pointer}/pids/limit"))
     if block_io := resources.get("blockIO"):
         _blkio(writes, block_io, pointer + "/blockIO")
     for index, huge in enumerate(resources.get("hugepageLimits") or ()):
@@ -92,9 +92,9 @@ def _memory(writes: list[Write], memory: Memory, pointer: str) -> None:
     if reservation := memory.get("reservation"):
         write("reservation", "soft_limit_in_bytes", reservation)
     if kernel := memory.get("kernel"):
-        write("kernel", "kmem.limit_in_bytes", kernel)
+        write("kernel", "kmem.limit_in_bytes", kernel, optional=kernel < 0)  # new kernels have no limit to take away
     if kernel_tcp := memory.get("kernelTCP"):
-        write("kernelTCP", "kmem.tcp.limit_in_bytes", kernel_tcp)
+        write("kernelTCP", "kmem.tcp.limit_in_bytes", kernel_tcp, optional=kernel_tcp < 0)
     if (disable := memory.get("disableOOMKiller")) is not None:
         write("disableOOMKiller", "oom_control", int(disable))
     if (swappiness := memory.get("swappiness")) is not None and swappiness != _MAX_UINT64:
@@ -152,5 +152,9 @@ def rdma_max(resources: Resources, device: str, pointer: str) -> Write:
         value += f" hca_handle={entry['hcaHandles']}"
     if "hcaObjects" in entry:
         value += f" hca_object={entry['hcaObjects']}"
-    escaped = device.replace("~", "~0").replace("/", "~1")
-    return Write("rdma", "rdma.max", value, f"{pointer}/rdma/{escaped}")
+    return Write("rdma", "rdma.max", value, f"{pointer}/rdma/{escaped(device)}")
+
+
+def escaped(name: str) -> str:
+    """A name as a part of a JSON pointer, RFC 6901."""
+    return name.replace("~", "~0").replace("/", "~1")

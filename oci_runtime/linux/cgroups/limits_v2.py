@@ -11,7 +11,7 @@ from oci_runtime.errors import PyociError
 from oci_runtime.linux.cgroups import _fs
 from oci_runtime.linux.cgroups.cgroup import refuse
 from oci_runtime.linux.cgroups.limits import Write
-from oci_runtime.linux.cgroups.limits_v1 import pids_max, rdma_max
+from oci_runtime.linux.cgroups.limits_v1 import escaped, pids_max, rdma_max
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def plan(resources: Resources, pointer: str) -> list[Write]:
         _cpu(writes, cpu, pointer + "/cpu")
     if memory := resources.get("memory"):
         _memory(writes, memory, pointer + "/memory")
-    if (pids := resources.get("pids")) is not None:
-        writes.append(Write("pids", "pids.max", pids_max(pids["limit"]), f"{pointer}/pids/limit"))
+    if (limit := (resources.get("pids") or {}).get("limit")) is not None:
+        writes.append(Write("pids", "pids.max", pids_max(limit), f"{pointer}/pids/limit"))
     if block_io := resources.get("blockIO"):
         _io(writes, block_io, pointer + "/blockIO")
     for index, huge in enumerate(resources.get("hugepageLimits") or ()):
@@ -45,7 +45,7 @@ def plan(resources: Resources, pointer: str) -> list[Write]:
     for device in resources.get("rdma") or {}:
         writes.append(rdma_max(resources, device, pointer))
     for key, value in (resources.get("unified") or {}).items():
-        _unified(writes, key, value, f"{pointer}/unified/{key}")
+        _unified(writes, key, value, f"{pointer}/unified/{escaped(key)}")
     return writes
 
 

@@ -172,7 +172,7 @@ def test_unified_is_written_line_by_line() -> None:
         ),
         ({"network": {"classID": 1}}, "/p/network/classID"),
         ({"network": {"priorities": [{"name": "a", "priority": 1}]}}, "/p/network/priorities"),
-        ({"unified": {"a/b": "1"}}, "/p/unified/a/b"),
+        ({"unified": {"a/b": "1"}}, "/p/unified/a~1b"),
         ({"unified": {"memory": "1"}}, "/p/unified/memory"),
     ],
 )
