@@ -25,8 +25,8 @@ def plan(resources: Resources, pointer: str) -> list[Write]:
         _cpu(writes, cpu, pointer + "/cpu")
     if memory := resources.get("memory"):
         _memory(writes, memory, pointer + "/memory")
-    if (limit := (resources.get("pids") or {}).get("limit")) is not None:
-        writes.append(Write("pids", "pids.max", pids_max(limit), f"{pointer}/pids/limit"))
+    if (pids := resources.get("pids")) and "limit" in pids:
+        writes.append(Write("pids", "pids.max", pids_max(pids["limit"]), f"{pointer}/pids/limit"))
     if block_io := resources.get("blockIO"):
         _blkio(writes, block_io, pointer + "/blockIO")
     for index, huge in enumerate(resources.get("hugepageLimits") or ()):
