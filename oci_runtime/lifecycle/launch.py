@@ -22,6 +22,7 @@ from oci_runtime.plan.operations import Socket
 from oci_runtime.plan.root import rootfs_path
 from oci_runtime.spec.document import load_config, read_descriptor
 from oci_runtime.state import store
+from oci_runtime.state.codec import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -195,9 +196,16 @@ class _Launch:
 
         driver = "systemd" if self.request.systemd_cgroup else "cgroupfs"
         try:
-            return new(self.linux.get("cgroupsPath"), self.request.id, self.linux.get("resources"), driver=driver)
+            return new(
+                self.linux.get("cgroupsPath"),
+                self.request.id,
+                self.linux.get("resources"),
+                driver=driver,
+                annotations=self.config.get("annotations"),
+                rootless=self.rootless,
+            )
         except PyociError:
-            if not self.rootless:
+            if not self.rootless or self.request.systemd_cgroup:
                 raise
             return None
 
@@ -232,7 +240,7 @@ class _Launch:
             "cgroups": self.cgroups.to_state() if self.cgroups else None,
             "resctrl": self.resctrl,
             "hooks": [kind for kind, hooks in self.config.get("hooks", {}).items() if hooks],
-            "operations": 0,
+            "operations": "",
             "paused": False,
             "rootless": self.rootless,
         }
@@ -243,16 +251,20 @@ class _Launch:
         self.undo.add(self._remove_cgroups)
         try:
             self.cgroups.create(self._cgroup_owner())
-            if self.linux.get("resources") or not self.rootless:
-                # device rules of root come later: mounting may need a device that the process must not use
-                self.cgroups.apply(self.linux.get("resources"), devices=False)
+            if not self.cgroups.needs_process:
+                self._limit_cgroups(self.cgroups)
         except PyociError:
-            if not self.rootless or "cgroupsPath" in self.linux:
+            if not self.rootless or "cgroupsPath" in self.linux or self.request.systemd_cgroup:
                 raise
             # a user without a delegated cgroup runs the container in his own, as with runc
             self.cgroups = None
             self.container.record["cgroups"] = None
             self.container.save()
+
+    def _limit_cgroups(self, cgroups: Manager) -> None:
+        if self.linux.get("resources") or not self.rootless:
+            # device rules of root come later: mounting may need a device that the process must not use
+            cgroups.apply(self.linux.get("resources"), devices=False)
 
     def _remove_cgroups(self) -> None:
         """With whatever a hook may have left in them."""
@@ -341,7 +353,6 @@ class _Launch:
             cgroup = self.cgroups.v2_dir_fd()
             request.cgroup = -1 if cgroup is None else cgroup
             request.tasks = self.cgroups.tasks_fds()
-        self.container.record["operations"] = len(plan.operations)
         hold()
         try:
             child = spawn_process(request, plan, self.config["process"])
@@ -354,6 +365,7 @@ class _Launch:
         self.undo.add(child.kill)
         release()
         self._prepare(child, mapped=user_namespace >= 0)
+        self._work_meanwhile(plan)
         return child
 
     def _prepare(self, child: spawn.Child, *, mapped: bool) -> None:
@@ -361,7 +373,10 @@ class _Launch:
         record = self.container.record
         record["pid"], record["start_time"] = child.pid, start_time(child.pid)
         self.container.save()
-        if self.cgroups and not child.in_cgroup:
+        if self.cgroups and self.cgroups.needs_process:
+            self.cgroups.start(child.pid, self._cgroup_owner())
+            self._limit_cgroups(self.cgroups)
+        elif self.cgroups and not child.in_cgroup:
             self.cgroups.add(child.pid)
         reset_affinity(child.pid, self.warn)
         if "user" in self.namespaces.new and not mapped:
@@ -375,10 +390,10 @@ class _Launch:
 
             move_net_devices(child.pid, self.linux["netDevices"])
         child.go()
-        self._import_meanwhile()
 
-    def _import_meanwhile(self) -> None:
-        """What is needed next is loaded while init works, on another CPU."""
+    def _work_meanwhile(self, plan: Plan) -> None:
+        """What is needed next is made ready and loaded while init works, on another CPU."""
+        self.container.record["operations"] = dumps(plan.after_start())
         if self.cgroups:
             self.cgroups.import_devices()
         if self.config["process"].get("rlimits"):

@@ -19,15 +19,13 @@ if TYPE_CHECKING:
 def show_plan(request: CreateRequest) -> str:
     """The plan of a bundle, a line an operation."""
     config, _ = read_config(request.bundle)
-    plan = plan_of(config, request.bundle, request)
-    return str(plan)
+    return str(_plan(config, request))
 
 
-def plan_of(config: Config, bundle: str, request: CreateRequest | None = None) -> Plan:
-    """The plan of a valid configuration, with its descriptors closed and its seccomp filter empty."""
-    context = Context(bundle, Namespaces(config.get("linux", {})))
-    if request:
-        fill_context(context, request, config, rootless=False)
+def _plan(config: Config, request: CreateRequest) -> Plan:
+    """With its descriptors closed and its seccomp filter empty."""
+    context = Context(request.bundle, Namespaces(config.get("linux", {})))
+    fill_context(context, request, config, rootless=False)
     linux = config.get("linux", {})
     if "seccomp" in linux:
         context.seccomp = SeccompFilter(Blob("seccomp"), 0, False)
@@ -37,6 +35,6 @@ def plan_of(config: Config, bundle: str, request: CreateRequest | None = None) -
     if any(mount.get("type") in ("cgroup", "cgroup2") for mount in config.get("mounts", ())):
         from oci_runtime.linux.cgroups.manager import new
 
-        manager = new(linux.get("cgroupsPath"), request.id if request else "container", None)
+        manager = new(linux.get("cgroupsPath"), request.id, None)
         context.cgroup_mounts = manager.mounts_for_container("cgroup" in context.namespaces.new)
     return plan_container(config, context)

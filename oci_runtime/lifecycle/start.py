@@ -101,7 +101,7 @@ def wait_for_exec(
     signals: Signals | None = None,
     further: Child | None = None,
 ) -> None:
-    """Returns when init has become the process. Without `plan` it is made again when init's failure needs words.
+    """Returns when init has become the process. Without `plan` a failure is told with what the record has of it.
 
     With `signals` one that ends commands raises Interrupted. `further` is the process of exec, else it is the
     container's own.
@@ -125,10 +125,7 @@ def _failure(container: Container, report: Report, plan: Plan | None) -> PyociEr
 
     if plan:
         return failure(report, plan)
-    again = _plan_again(container)
-    # what differs comes before the wait for `start`
-    report.op += len(again.operations) - container.record["operations"]
-    return failure(report, again)
+    return failure(report, _recorded_plan(report, container.record["operations"]))
 
 
 def _hand_over_listener(container: Container, descriptor: int, further: Child | None) -> None:
@@ -144,13 +141,19 @@ def _hand_over_listener(container: Container, descriptor: int, further: Child | 
     posix.close(pidfd)
 
 
-def _plan_again(container: Container) -> Plan:
-    """The plan that init has, as far as its operations can be told from the configuration."""
-    from oci_runtime.lifecycle.show_plan import plan_of
+def _recorded_plan(report: Report, recorded: str) -> Plan | None:
+    """The part of init's plan that is on record, with the report about it; None when that is about another part."""
+    from oci_runtime.plan.operations import Plan
+    from oci_runtime.state.codec import loads
 
-    config = saved_config(container)
-    config["mounts"] = []  # for cgroups that are in use cannot be planned for
-    return plan_of(config, container.record["bundle"])
+    before, *operations = loads(recorded)
+    if report.op < before:
+        return None
+    report.op -= before
+    plan = Plan()
+    for code, pointer, strings, numbers in operations:
+        plan.add(code, pointer, [tuple(text) if isinstance(text, list) else text for text in strings], numbers)
+    return plan
 
 
 def saved_config(container: Container) -> Config:

@@ -14,7 +14,7 @@ from oci_runtime.errors import Problem, SpecError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
 
     Text: TypeAlias = "str | bytes | Blob | tuple[str, ...] | None"
     Number: TypeAlias = "int | Descriptor"
@@ -118,6 +118,20 @@ class Plan:
     def needs(self, descriptor: Descriptor) -> None:
         """Registers a descriptor; they are opened in the order of registration."""
         self.descriptors.append(descriptor)
+
+    def after_start(self) -> list[Any]:
+        """For the record, JSON values: how many operations init does before `start`, then those that it does later with
+        what a failure of them is told with: code, pointer, strings (of a list the first one) and numbers."""
+        found: list[Any] = []
+        for operation in reversed(self.operations):
+            if operation.code == lib.OP_WAIT_START:
+                break
+            strings = [text[:1] if text.__class__ is tuple else text for text in operation.s]
+            strings = [None if text.__class__ in (Blob, bytes) else text for text in strings]
+            found.append((operation.code, operation.pointer, strings, operation.n))
+        found.append(len(self.operations) - len(found))
+        found.reverse()
+        return found
 
     def encode(self) -> bytes:
         """The plan as plan.h lays it out. Every descriptor must be open.

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     class Record(TypedDict):
         """state.json. `start_time` is that of linux/processes.py; `created` is RFC 3339; `owner` a uid;
         `cgroups` and `resctrl` what their managers recorded; `hooks` the kinds that the configuration has; `operations`
-        how many init's plan has; `paused` that `pause` was called; `status` "creating", "created" or "running", which
-        tells how far the container's commands got, not whether it lives."""
+        Plan.after_start as JSON, text since it is written and read more often than looked at; `paused` that `pause` was
+        called; `status` "creating", "created" or "running", which tells how far the container's commands got, not
+        whether it lives."""
 
         version: int
         ociVersion: str
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
         cgroups: dict[str, Any] | None
         resctrl: Groups | None
         hooks: list[str]
-        operations: int
+        operations: str
         paused: bool
         rootless: bool
 
@@ -60,7 +61,7 @@ _TYPES = {
     "id": str,
     "namespaces": list,
     "ociVersion": str,
-    "operations": int,
+    "operations": str,
     "owner": int,
     "paused": bool,
     "pid": int,
