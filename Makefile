@@ -8,7 +8,7 @@ BENCH_FLAGS ?=
 VENV = .venv
 VPYTHON = $(VENV)/bin/python
 SITE = $$($(VPYTHON) -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
-GENERATED = oci_runtime/init oci_runtime/spec/_checker.py oci_runtime/schemas oci_runtime/_shim.c oci_runtime/_libseccomp.c
+GENERATED = oci_runtime/init oci_runtime/spec/_checker.py oci_runtime/schemas oci_runtime/_shim.c oci_runtime/_libseccomp.c oci_runtime/_libsystemd.py
 CHECKED = oci_runtime schemas native scripts bench tests setup.py
 C_SOURCES = $(shell find native tests bench -name '*.[ch]')
 # Where tests find their helpers, as pytest does: in their own folder unless it is a package.

@@ -1,6 +1,7 @@
 """The build steps that pyproject.toml cannot say: what is compiled and generated beside the Python files.
 
 oci_runtime/_shim, _libseccomp   cffi extensions, stable ABI (native/build_shim.py, native/build_seccomp.py)
+oci_runtime/_libsystemd.py       cffi module, without code of its own (native/build_libsystemd.py)
 oci_runtime/init                 static program that runs inside the container (native/build_init.py)
 oci_runtime/spec/_checker.py     checker of config.json (schemas/generate_checker.py)
 oci_runtime/schemas/*.json       what jsonschema reads to explain a refusal
@@ -62,7 +63,11 @@ class BuildExt(build_ext):
 
 
 setup(
-    cffi_modules=["native/build_shim.py:ffibuilder", "native/build_seccomp.py:ffibuilder"],
+    cffi_modules=[
+        "native/build_shim.py:ffibuilder",
+        "native/build_seccomp.py:ffibuilder",
+        "native/build_libsystemd.py:ffibuilder",
+    ],
     options={"bdist_wheel": {"py_limited_api": "cp310"}},
     cmdclass={"build_py": BuildPy, "build_ext": BuildExt},
 )

@@ -14,7 +14,7 @@ HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "post
 # options that say what to do, besides those of plan/mount_options.py's tables
 MOUNT_KINDS = ("bind", "rbind", "remount", "tmpcopyup", "idmap", "ridmap")
 # whether they are built
-SYSTEMD = False
+SYSTEMD = True
 INTEL_RDT = True
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posix
-from errno import EBUSY, ECONNRESET, EOPNOTSUPP
+from errno import EACCES, EBUSY, ECONNRESET, EOPNOTSUPP
 
 from oci_runtime._shim import ffi, lib
 from oci_runtime.errors import PyociError, SystemCallError
@@ -50,7 +50,8 @@ class Request:
 class Child:
     """init, while its runtime talks to it. `pidfd` and `socket` are descriptors.
 
-    `in_cgroup` is False when clone3(2) could not place it in Request.cgroup, which takes no processes.
+    `in_cgroup` is False when clone3(2) could not place it in Request.cgroup, which takes no processes, or none that the
+    runtime may move there.
     """
 
     __slots__ = ("in_cgroup", "pid", "pidfd", "socket")
@@ -173,7 +174,7 @@ def spawn(request: Request, plan: Plan) -> Child:
     pidfd = ffi.new("int *")
     pid = lib.sys_spawn(wanted, pidfd)
     in_cgroup = True
-    if pid in (-EBUSY, -EOPNOTSUPP) and wanted.cgroup >= 0:
+    if pid in (-EACCES, -EBUSY, -EOPNOTSUPP) and wanted.cgroup >= 0:
         in_cgroup, wanted.cgroup = False, -1
         pid = lib.sys_spawn(wanted, pidfd)
     for fd in (init, code, theirs, *keep):

@@ -17,6 +17,7 @@ from scripts.requirements import load
 
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEM_PYTHON = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+EXTENSIONS = ("_shim.abi3.so", "_libseccomp.abi3.so", "_libsystemd.py")
 PIP = ["-m", "pip", "-q", "--disable-pip-version-check"]
 
 
@@ -54,6 +55,7 @@ def copy_of_the_sources(folder: Path) -> Path:
         "*.o",
         "__pycache__",
         "oci_runtime/_*.c",
+        "oci_runtime/_libsystemd.py",
         "oci_runtime/init",
         "oci_runtime/schemas",
         "oci_runtime/spec/_checker.py",
@@ -78,7 +80,7 @@ def test_the_wheel_holds_all_that_is_built(wheel: Path) -> None:
     assert "-cp310-abi3-linux_" in wheel.name
     with zipfile.ZipFile(wheel) as archive:
         members = {info.filename: info for info in archive.infolist()}
-    for name in ("_shim.abi3.so", "_libseccomp.abi3.so", "init", "spec/_checker.py", "schemas/config.schema.json"):
+    for name in (*EXTENSIONS, "init", "spec/_checker.py", "schemas/config.schema.json"):
         assert f"oci_runtime/{name}" in members
     assert members["oci_runtime/init"].external_attr >> 16 & 0o111 == 0o111
     assert not [name for name in members if name.startswith(("tests/", "bench/", "scripts/", "native/"))]
@@ -89,7 +91,9 @@ def test_the_source_archive_holds_nothing_built(wheel: Path) -> None:
     with tarfile.open(archive) as tar:
         names = {name.partition("/")[2] for name in tar.getnames()}
     assert {"setup.py", "native/plan.h", "native/init/init.c", "schemas/generate_checker.py", "LICENSE"} <= names
-    assert not [name for name in names if name.endswith((".so", ".o", "oci_runtime/init", "/_checker.py"))]
+    assert not [
+        name for name in names if name.endswith((".so", ".o", "oci_runtime/init", "/_checker.py", "/_libsystemd.py"))
+    ]
 
 
 def test_the_installed_wheel_runs_a_container(

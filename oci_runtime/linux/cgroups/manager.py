@@ -34,6 +34,8 @@ class Manager:
     __slots__ = ("resources",)
 
     version = 0
+    #: Whether the cgroups are complete only after start(), and limits come after that.
+    needs_process = False
 
     def __init__(self, resources: Mapping[str, Any] | None) -> None:
         self.resources: Mapping[str, Any] = resources or {}
@@ -48,6 +50,13 @@ class Manager:
 
     def create(self, owner: int | None = None) -> None:
         """Make the cgroups. `owner` is the host uid a v2 cgroup is delegated to (Runtime Spec, Cgroup ownership)."""
+        raise NotImplementedError
+
+    def start(self, pid: int, owner: int | None = None) -> None:
+        """With `needs_process`: what create() could not do before there was a process to be in the cgroup.
+
+        `pid` is the container's first process, which waits, and has entered tasks_fds(); `owner` as for create().
+        """
         raise NotImplementedError
 
     def apply(self, resources: Resources | None, *, pointer: str = "/linux/resources", devices: bool = True) -> None:
@@ -215,18 +224,29 @@ class Manager:
 
 
 def new(
-    cgroups_path: str | None, container_id: str, resources: Resources | None, *, driver: str = "cgroupfs"
+    cgroups_path: str | None,
+    container_id: str,
+    resources: Resources | None,
+    *,
+    driver: str = "cgroupfs",
+    annotations: Mapping[str, str] | None = None,
+    rootless: bool = False,
 ) -> Manager:
     """The manager for a container to be created. Touches nothing.
 
     `cgroups_path` is linux.cgroupsPath; `resources` is linux.resources, of which creation needs the cpuset and whether
-    domain controllers are wanted. Raises StateError when the cgroup is in use or frozen (see check_unused).
+    domain controllers are wanted. The driver systemd has properties of its unit from the `annotations`, and the unit
+    made by the user's manager if `rootless`. Raises StateError when the cgroup is in use or frozen (see check_unused).
     """
-    if driver != "cgroupfs":
-        raise PyociError(f"unknown cgroup driver {driver!r}; valid is cgroupfs")
+    if driver not in ("cgroupfs", "systemd"):
+        raise PyociError(f"unknown cgroup driver {driver!r}; valid are cgroupfs and systemd")
     from oci_runtime.linux.cgroups import layout
 
     try:
+        if driver == "systemd":
+            from oci_runtime.linux.cgroups import systemd
+
+            return systemd.new(cgroups_path, container_id, resources, annotations or {}, rootless=rootless)
         manager = _cgroupfs(layout.find(cgroups_path, container_id), resources)
         manager.check_unused()
     except OSError as error:
@@ -237,6 +257,10 @@ def new(
 
 def from_state(record: Mapping[str, Any]) -> Manager:
     """The manager that to_state() recorded, for every command after create."""
+    if record["driver"] == "systemd":
+        from oci_runtime.linux.cgroups import systemd
+
+        return systemd.from_state(record)
     if record["driver"] != "cgroupfs":
         raise PyociError(f"the container was made with the cgroup driver {record['driver']!r}, which is unknown")
     from oci_runtime.linux.cgroups import cgroup
