@@ -77,14 +77,14 @@ enum plan_code {
                             n3: umask, -1 for the caller's */
     OP_WAIT_START,   /* n0: listening socket, or -1 to go on at once */
     OP_BOUNDING_SET, /* n0: capabilities that stay */
-    OP_USER, /* n0: uid, n1: gid, n2: umask or -1, s0: n3 supplementary group ids (uint32), n4: keep capabilities,
-                           n5: leave the groups as they are */
+    OP_INHERITED,    /* n0: uid that owns the standard streams, n1: umask or -1, n2: descriptors preserved from 3 on,
+                           n3: HOME from /etc/passwd is this uid's, or -1 */
+    OP_USER,         /* n0: uid, n1: gid, s0: n2 supplementary group ids (uint32), n3: leave the groups as they are */
     OP_CAPABILITIES, /* n0: effective, n1: permitted, n2: inheritable, n3: ambient */
     OP_NO_NEW_PRIVILEGES,
     OP_SECCOMP,           /* s0: filter of n0 bytes; n1: SECCOMP_FILTER_FLAG_, n2: send the listener */
     OP_WORKING_DIRECTORY, /* s0; n0: may still fail with EACCES, a second one will follow */
-    OP_EXEC,              /* s1: list of n0 arguments, s2: list of n1 variables; n2: descriptors preserved from 3 on,
-                            n3: set HOME from /etc/passwd for this uid, or -1 */
+    OP_EXEC, /* s1: list of n0 arguments, s2: list of n1 variables, to which OP_INHERITED's HOME is added */
 };
 
 enum mount_flags {

@@ -47,6 +47,7 @@ class _Lib:
     OP_HOOK: int
     OP_WAIT_START: int
     OP_BOUNDING_SET: int
+    OP_INHERITED: int
     OP_USER: int
     OP_CAPABILITIES: int
     OP_NO_NEW_PRIVILEGES: int

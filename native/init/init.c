@@ -55,6 +55,7 @@ static operation *const operations[] = {
     [OP_HOOK] = op_hook,
     [OP_WAIT_START] = op_wait_start,
     [OP_BOUNDING_SET] = op_bounding_set,
+    [OP_INHERITED] = op_inherited,
     [OP_USER] = op_user,
     [OP_CAPABILITIES] = op_capabilities,
     [OP_NO_NEW_PRIVILEGES] = op_no_new_privileges,
@@ -78,7 +79,7 @@ static const struct {
     int bits; /* of one element; 0: NUL-terminated strings */
 } parts[] = {
     {OP_MOUNT, 3, 0, 0},   {OP_HOOK, 1, 0, 0},         {OP_HOOK, 2, 1, 0},
-    {OP_EXEC, 1, 0, 0},    {OP_EXEC, 2, 1, 0},         {OP_USER, 0, 3, 32},
+    {OP_EXEC, 1, 0, 0},    {OP_EXEC, 2, 1, 0},         {OP_USER, 0, 2, 32},
     {OP_SECCOMP, 0, 0, 8}, {OP_CPU_AFFINITY, 0, 0, 8}, {OP_MEMORY_POLICY, 0, 1, 1},
 };
 
@@ -105,7 +106,7 @@ static int op_fits(const struct plan_header *header, const struct plan_op *op)
     for (int part = 0; part < (int)(sizeof parts / sizeof *parts); part++)
         if (op->code == parts[part].code && !part_fits(header, op, part))
             return 0;
-    return op->code != OP_EXEC || (op->n[2] >= 0 && op->n[2] <= DESCRIPTORS_AT_MOST);
+    return op->code != OP_INHERITED || (op->n[2] >= 0 && op->n[2] <= DESCRIPTORS_AT_MOST);
 }
 
 /* Maps the plan and proves that nothing in it leads outside. */

@@ -17,9 +17,11 @@ struct init {
     int umask;         /* the caller's */
     int in_root;       /* the root directory has been changed to the new root */
     int in_directory;  /* the working directory has been changed to the process's */
+    int groups_denied; /* setgroups(2) is, for good */
     const char *state; /* the container's state as JSON, the standard input of hooks */
     uint32_t state_size;
     char executable[PATH_SIZE];
+    char home[PATH_SIZE]; /* HOME=..., if it is to be set */
     char detail[REPORT_TEXT];
 };
 
@@ -87,6 +89,7 @@ int op_memory_policy(struct init *init, const struct plan_op *op);
 int op_cpu_affinity(struct init *init, const struct plan_op *op);
 int op_find_executable(struct init *init, const struct plan_op *op);
 int op_bounding_set(struct init *init, const struct plan_op *op);
+int op_inherited(struct init *init, const struct plan_op *op);
 int op_user(struct init *init, const struct plan_op *op);
 int op_capabilities(struct init *init, const struct plan_op *op);
 int op_no_new_privileges(struct init *init, const struct plan_op *op);

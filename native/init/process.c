@@ -182,14 +182,31 @@ static int groups_are_denied(struct init *init)
     return size == 4 && text_equal(text, "deny");
 }
 
-int op_user(struct init *init, const struct plan_op *op)
+/* All that needs more than a change of ids and sets and an execve: without noNewPrivileges the filter comes next, and
+ * the process's profile need not allow what only init wants. */
+int op_inherited(struct init *init, const struct plan_op *op)
 {
     own_streams(init, (uint32_t)op->n[0]);
-    SYS1(SYS_umask, op->n[2] >= 0 ? op->n[2] : 022);
-    int error = op->n[4] ? sys_prctl(PR_SET_KEEPCAPS, 1, 0) : 0;
-    if (!error && !op->n[5])
-        error = (int)SYS2(SYS_setgroups, op->n[3], op->n[3] ? init->plan + op->s[0] : 0);
-    if (error == -E_PERM && !op->n[3] && groups_are_denied(init))
+    SYS1(SYS_umask, op->n[1] >= 0 ? op->n[1] : 022);
+    init->groups_denied = groups_are_denied(init);
+    if (op->n[3] >= 0)
+        home_variable(init, (uint32_t)op->n[3], init->home, sizeof init->home);
+    /* not even an executable named /proc/self/fd/N may lead to these */
+    sys_close(init->root_fd);
+    sys_close(init->procfs_fd);
+    init->root_fd = init->procfs_fd = NO_FD;
+    int preserved = 3 + (int)op->n[2];
+    for (int fd = 3; fd < preserved; fd++)
+        SYS3(SYS_fcntl, fd, F_SETFD, 0);
+    return (int)SYS3(SYS_close_range, preserved, ~0u, CLOSE_RANGE_CLOEXEC);
+}
+
+int op_user(struct init *init, const struct plan_op *op)
+{
+    int error = sys_prctl(PR_SET_KEEPCAPS, 1, 0);
+    if (!error && !op->n[3])
+        error = (int)SYS2(SYS_setgroups, op->n[2], op->n[2] ? init->plan + op->s[0] : 0);
+    if (error == -E_PERM && !op->n[2] && init->groups_denied)
         error = 0;
     if (!error)
         error = (int)SYS3(SYS_setresgid, op->n[1], op->n[1], op->n[1]);
@@ -242,16 +259,6 @@ int op_seccomp(struct init *init, const struct plan_op *op)
     return error;
 }
 
-/* Tried as root and, where root may not (NFS, FUSE), again as the user. */
-int op_working_directory(struct init *init, const struct plan_op *op)
-{
-    if (init->in_directory)
-        return 0;
-    int error = (int)SYS1(SYS_chdir, op_text(init, op, 0));
-    init->in_directory = !error;
-    return error == -E_ACCES && op->n[0] ? 0 : error;
-}
-
 /* CVE-2024-21626: a working directory reached through a leaked descriptor lies outside the root, and the kernel tells
  * by giving a path that does not begin with a slash. */
 static int directory_lies_in_root(struct init *init)
@@ -265,26 +272,25 @@ static int directory_lies_in_root(struct init *init)
     return 0;
 }
 
+/* Tried as root and, where root may not (NFS, FUSE), again as the user. */
+int op_working_directory(struct init *init, const struct plan_op *op)
+{
+    if (init->in_directory)
+        return 0;
+    int error = (int)SYS1(SYS_chdir, op_text(init, op, 0));
+    if (error)
+        return error == -E_ACCES && op->n[0] ? 0 : error;
+    init->in_directory = 1;
+    return directory_lies_in_root(init);
+}
+
 int op_exec(struct init *init, const struct plan_op *op)
 {
-    char home[PATH_SIZE] = "";
     const char **argv = text_vector(op_text(init, op, 1), op->n[0]);
     const char **envp = text_vector(op_text(init, op, 2), op->n[1]);
-    int preserved = 3 + (int)op->n[2];
-    int error = directory_lies_in_root(init);
-    if (error || !argv || !envp)
-        return error ? error : -E_NOMEM;
-    if (op->n[3] >= 0) {
-        home_variable(init, (uint32_t)op->n[3], home, sizeof home);
-        envp[op->n[1]] = home;
-    }
-    /* not even an executable named /proc/self/fd/N may lead to these */
-    sys_close(init->root_fd);
-    sys_close(init->procfs_fd);
-    for (int fd = 3; fd < preserved; fd++)
-        SYS3(SYS_fcntl, fd, F_SETFD, 0);
-    error = (int)SYS3(SYS_close_range, preserved, ~0u, CLOSE_RANGE_CLOEXEC);
-    if (error)
-        return error;
+    if (!argv || !envp)
+        return -E_NOMEM;
+    if (init->home[0])
+        envp[op->n[1]] = init->home;
     return (int)SYS3(SYS_execve, init->executable, argv, envp);
 }

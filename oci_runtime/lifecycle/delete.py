@@ -26,9 +26,9 @@ CREATE_TIMEOUT = 10.0
 
 
 def delete(root: str, container_id: str, force: bool = False, warn: Callable[[str], None] = to_stderr) -> None:
-    """Deletes a stopped or created container, with `force` any, and then one that does not exist is no error.
+    """Deletes a stopped container, with `force` any, and then one that does not exist is no error.
 
-    StateError when it is running or does not exist.
+    StateError when it has not stopped or does not exist.
     """
     if force:
         store.remove_unfinished(root, container_id)
@@ -45,8 +45,9 @@ def delete(root: str, container_id: str, force: bool = False, warn: Callable[[st
         _delete_damaged(root, container_id)
         return
     found = status(container)
-    if found in ("running", "paused", "creating") and not force:
-        raise StateError(f"cannot delete container {container_id} that is not stopped: {found}")
+    if found != "stopped" and not force:
+        hint = "; kill it before, or delete it with --force" if found == "created" else ""
+        raise StateError(f"cannot delete container {container_id} that is not stopped: {found}{hint}")
     kill_and_destroy(container, warn)
 
 

@@ -53,8 +53,9 @@ def plan_devices(plan: Plan, config: Config, context: Context) -> None:
             make(plan, "", path, S_IFCHR | 0o666, major, minor, 0, 0)
     for i, device in enumerate(configured):
         mode = TYPES[device["type"]] | (device.get("fileMode", 0o666) & 0o7777)
-        major, minor = device.get("major", 0), device.get("minor", 0)
-        how = _make if device["type"] == "p" else make
+        fifo = device["type"] == "p"
+        major, minor = (0, 0) if fifo else (device.get("major", 0), device.get("minor", 0))
+        how = _make if fifo else make
         path = clean(device["path"])
         how(plan, f"/linux/devices/{i}", path, mode, major, minor, device.get("uid", 0), device.get("gid", 0))
     for target, path in DEFAULT_LINKS:

@@ -50,6 +50,7 @@ def plan_process(plan: Plan, process: Process, context: Context) -> None:
     cwd = process["cwd"]
     plan.add(lib.OP_WORKING_DIRECTORY, "/process/cwd", (cwd,), (1,))
     plan_bounding_set(plan, process, context)
+    plan_inherited(plan, process, context)
     no_new_privileges = process.get("noNewPrivileges", False)
     if context.seccomp and not no_new_privileges:
         _plan_seccomp(plan, context)
@@ -60,7 +61,15 @@ def plan_process(plan: Plan, process: Process, context: Context) -> None:
         plan.add(lib.OP_NO_NEW_PRIVILEGES, "/process/noNewPrivileges")
     if context.seccomp and no_new_privileges:
         _plan_seccomp(plan, context)
-    plan_exec(plan, process, context)
+    plan_exec(plan, process)
+
+
+def plan_inherited(plan: Plan, process: Process, context: Context) -> None:
+    """Standard streams, descriptors, umask; and HOME, where env does not have it."""
+    user = process.get("user", {})
+    uid = user.get("uid", 0)
+    home = -1 if any(variable.startswith("HOME=") for variable in process.get("env", ())) else uid
+    plan.add(lib.OP_INHERITED, "/process/user", (), (uid, user.get("umask", -1), context.preserved, home))
 
 
 def _plan_seccomp(plan: Plan, context: Context) -> None:
@@ -74,16 +83,10 @@ def _plan_seccomp(plan: Plan, context: Context) -> None:
     )
 
 
-def plan_exec(plan: Plan, process: Process, context: Context) -> None:
-    """execve(2). Of a variable that is there twice the last counts; HOME is set where it is missing."""
+def plan_exec(plan: Plan, process: Process) -> None:
+    """execve(2). Of a variable that is there twice the last counts."""
     env: dict[str, str] = {}
     for variable in process.get("env", ()):
         env[variable.partition("=")[0]] = variable
     args, variables = tuple(process["args"]), tuple(env.values())
-    home = -1 if "HOME" in env else process.get("user", {}).get("uid", 0)
-    plan.add(
-        lib.OP_EXEC,
-        "/process/args",
-        (None, args, variables),
-        (len(args), len(variables), context.preserved, home),
-    )
+    plan.add(lib.OP_EXEC, "/process/args", (None, args, variables), (len(args), len(variables)))

@@ -16,5 +16,5 @@ def plan_user(plan: Plan, process: Process, groups_denied: bool) -> None:
     """`groups_denied`: setgroups(2) is forbidden in the user namespace (user_namespaces(7))."""
     user = process.get("user", {})
     groups = user.get("additionalGids", [])
-    numbers = (user.get("uid", 0), user.get("gid", 0), user.get("umask", -1), len(groups), 1, int(groups_denied))
+    numbers = (user.get("uid", 0), user.get("gid", 0), len(groups), int(groups_denied))
     plan.add(lib.OP_USER, "/process/user", (pack(f"={len(groups)}I", *groups),), numbers)

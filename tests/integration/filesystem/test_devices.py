@@ -68,6 +68,7 @@ def test_nothing_else_is_in_dev(bundle: Bundle, pyoci: Pyoci) -> None:
         ({"type": "u", "major": 10, "minor": 229}, "character special file a:e5 666 0:0"),
         ({"type": "b", "major": 8, "minor": 0, "fileMode": 0o660, "gid": 6}, "block special file 8:0 660 0:6"),
         ({"type": "p", "fileMode": 0o620, "uid": 3, "gid": 4}, "fifo 0:0 620 3:4"),
+        ({"type": "p", "major": 8, "minor": 666}, "fifo 0:0 666 0:0"),
         ({"type": "c", "major": 4000, "minor": 300000, "fileMode": 0o600}, "character special file fa0:493e0 600 0:0"),
         (
             {"type": "c", "major": 1, "minor": 3, "fileMode": 0o6755, "uid": 70000},

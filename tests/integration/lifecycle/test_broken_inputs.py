@@ -195,7 +195,7 @@ def test_config_that_is_gone(bundle: Bundle, pyoci: Pyoci) -> None:
     assert done.code == 255
     assert "config.json: No such file or directory" in done.err
     assert "internal" not in done.err
-    assert "the poststop hooks are not known any more" in pyoci("delete", container.id).err
+    assert "the poststop hooks are not known any more" in pyoci("delete", "--force", container.id).err
 
 
 def test_root_that_cannot_be_written(bundle: Bundle, pyoci: Pyoci) -> None:

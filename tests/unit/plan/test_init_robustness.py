@@ -96,7 +96,7 @@ def simple(init: Init, *operations: Operation) -> Plan:
     plan.add(lib.OP_ROOTFS_DIRECTORY, "", (), (init.root,))
     plan.operations += operations
     plan.add(lib.OP_FIND_EXECUTABLE, "", ("/bin/true", "", "/"))
-    plan.add(lib.OP_EXEC, "", (None, ("/bin/true",), ("A=b",)), (1, 1, 0, -1))
+    plan.add(lib.OP_EXEC, "", (None, ("/bin/true",), ("A=b",)), (1, 1))
     return plan
 
 
@@ -133,10 +133,10 @@ def test_a_plan_without_an_end(init: Init) -> None:
 def test_lists_that_are_longer_than_the_plan(init: Init, number: int) -> None:
     """Counts of arguments, of groups, of bytes of a filter and of a mask."""
     for operation in (
-        Operation(lib.OP_EXEC, "", (None, ("/bin/true",), ()), (number, 0, 0, -1)),
-        Operation(lib.OP_EXEC, "", (None, ("/bin/true",), ("A=b",)), (1, number, 0, -1)),
-        Operation(lib.OP_EXEC, "", (None, ("/bin/true",), ()), (1, 0, number, -1)),
-        Operation(lib.OP_USER, "", (b"\0" * 4,), (0, 0, -1, number, 1, 0)),
+        Operation(lib.OP_EXEC, "", (None, ("/bin/true",), ()), (number, 0)),
+        Operation(lib.OP_EXEC, "", (None, ("/bin/true",), ("A=b",)), (1, number)),
+        Operation(lib.OP_INHERITED, "", (), (0, -1, number, -1)),
+        Operation(lib.OP_USER, "", (b"\0" * 4,), (0, 0, number, 0)),
         Operation(lib.OP_SECCOMP, "", (b"\0" * 8,), (number, 0, 0)),
         Operation(lib.OP_MEMORY_POLICY, "", (b"\0" * 8,), (0, number)),
         Operation(lib.OP_CPU_AFFINITY, "", (b"\0" * 8,), (number,)),

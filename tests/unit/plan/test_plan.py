@@ -34,6 +34,7 @@ SYNC
 WAIT_START
 WORKING_DIRECTORY /process/cwd
 BOUNDING_SET /process/capabilities/bounding
+INHERITED /process/user
 USER /process/user
 CAPABILITIES /process/capabilities
 WORKING_DIRECTORY /process/cwd
@@ -182,7 +183,7 @@ def check_text(decoded: Decoded, text: Any, offset: int) -> None:
 def test_every_character_is_encoded_as_utf_8() -> None:
     plan = Plan()
     everything = "".join(map(chr, range(1, 256))) + "€𝄞" + os.fsdecode(b"\xff\xfe")
-    plan.add(lib.OP_EXEC, "/process/args", (None, ("", everything, ""), ()), (3, 0, 0, -1))
+    plan.add(lib.OP_EXEC, "/process/args", (None, ("", everything, ""), ()), (3, 0))
     check_encoding(plan)
 
 
@@ -280,12 +281,14 @@ def test_exec() -> None:
 def test_environment(env: list[str]) -> None:
     config = bundle("minimal")
     config["process"]["env"] = env
-    execute = plan_of(config).operations[-1]
+    plan = plan_of(config)
+    execute = plan.operations[-1]
+    inherited = next(operation for operation in plan.operations if operation.code == lib.OP_INHERITED)
     variables = execute.s[2]
     assert isinstance(variables, tuple)
     assert execute.n[:2] == (1, len(variables))
     assert len({each.split("=")[0] for each in variables}) == len(variables)
-    assert (execute.n[3] == -1) == any(each.startswith("HOME=") for each in env)
+    assert (inherited.n[3] == -1) == any(each.startswith("HOME=") for each in env)
 
 
 def test_the_largest_numbers() -> None:
