@@ -310,6 +310,16 @@ def test_what_is_refused(which: str, bundle: Bundle, pyoci: Pyoci) -> None:
     assert f"/linux/resources/{pointer}" in refused(bundle, pyoci)
 
 
+def test_any_file_of_the_v2_tree(looking: Bundle, pyoci_v2: Pyoci) -> None:
+    """Several of one key, a line each, too."""
+    files = {"cgroup.max.depth": "3", "cgroup.max.descendants": "4\n5", "cgroup.pressure": "0"}
+    looking.linux["resources"] = {"unified": files}
+    out = pyoci_v2.run(
+        looking.shell("cd /sys/fs/cgroup; cat cgroup.max.depth cgroup.max.descendants cgroup.pressure")
+    ).out
+    assert out.split() == ["3", "5", "0"]
+
+
 def test_everything_together(looking: Bundle, pyoci: Pyoci) -> None:
     """What an engine may ask for at once; each write finds the others' there."""
     looking.linux["resources"] = {
