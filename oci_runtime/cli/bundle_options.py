@@ -1,4 +1,4 @@
-"""What create, run and plan have in common: the options that describe a new container."""
+"""What create, run, plan and exec have in common: the options that describe a new container or process."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from oci_runtime.cli.main import GlobalOptions
     from oci_runtime.cli.options import Arguments
+    from oci_runtime.lifecycle.requests import Common
 
 BUNDLE = ("bundle", "b", "text", "", "directory of the bundle (default: the current directory)")
 CONSOLE_SOCKET = ("console-socket", "", "text", "", "AF_UNIX socket that is sent the terminal's descriptor")
@@ -30,23 +31,28 @@ another container below the same --root."""
 
 def create_request(global_options: GlobalOptions, arguments: Arguments) -> dict[str, Any]:
     """The arguments of CreateRequest. UsageError when one cannot be right."""
-    identifier = container_id(arguments.positional[0])
     listening = listen_fds()
     return {
-        "root": global_options.root,
-        "id": identifier,
+        **request(global_options, arguments, listening),
         "bundle": bundle(arguments),
-        "console_socket": absolute(arguments.text("console-socket"), "console-socket"),
-        "pidfd_socket": absolute(arguments.text("pidfd-socket"), "pidfd-socket"),
-        "pid_file": absolute(arguments.text("pid-file"), "pid-file"),
-        "preserve_fds": preserved(listening, arguments.number("preserve-fds")),
         "listen_fds": listening,
         "notify_socket": environment(b"NOTIFY_SOCKET"),
         "no_pivot": arguments.flag("no-pivot"),
         "no_new_keyring": arguments.flag("no-new-keyring"),
         "systemd_cgroup": global_options.systemd_cgroup,
         "rootless": global_options.rootless,
-        "debug": global_options.debug,
+    }
+
+
+def request(global_options: GlobalOptions, arguments: Arguments, listening: int = 0) -> Common:
+    """The arguments of Request, which `exec` has too; `listening` descriptors are passed on in any case."""
+    return {
+        "root": global_options.root,
+        "id": container_id(arguments.positional[0]),
+        "console_socket": absolute(arguments.text("console-socket"), "console-socket"),
+        "pidfd_socket": absolute(arguments.text("pidfd-socket"), "pidfd-socket"),
+        "pid_file": absolute(arguments.text("pid-file"), "pid-file"),
+        "preserve_fds": preserved(listening, arguments.number("preserve-fds")),
     }
 
 

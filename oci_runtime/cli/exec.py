@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from oci_runtime.cli import bundle_options as common
-from oci_runtime.cli.options import container_id
 from oci_runtime.cli.paths import absolute
 from oci_runtime.errors import UsageError
 
@@ -46,7 +45,7 @@ MAX_IDENTIFIER = 0xFFFFFFFE
 
 
 def main(global_options: GlobalOptions, arguments: Arguments) -> int:
-    identifier = container_id(arguments.positional[0])
+    request = common.request(global_options, arguments)
     process = absolute(arguments.text("process"), "process")
     command = arguments.positional[1:]
     if not command and not process:
@@ -56,14 +55,8 @@ def main(global_options: GlobalOptions, arguments: Arguments) -> int:
 
     return exec_process(
         ExecRequest(
-            root=global_options.root,
-            id=identifier,
             args=command,
             process=process,
-            console_socket=absolute(arguments.text("console-socket"), "console-socket"),
-            pidfd_socket=absolute(arguments.text("pidfd-socket"), "pidfd-socket"),
-            pid_file=absolute(arguments.text("pid-file"), "pid-file"),
-            preserve_fds=common.preserved(0, arguments.number("preserve-fds")),
             detach=arguments.flag("detach"),
             tty=arguments.flag("tty"),
             cwd=arguments.text("cwd"),
@@ -76,9 +69,7 @@ def main(global_options: GlobalOptions, arguments: Arguments) -> int:
             no_new_privs=arguments.flag("no-new-privs") if arguments.is_set("no-new-privs") else None,
             cgroup=cgroups(arguments.texts("cgroup")),
             ignore_paused=arguments.flag("ignore-paused"),
-            systemd_cgroup=global_options.systemd_cgroup,
-            rootless=global_options.rootless,
-            debug=global_options.debug,
+            **request,
         ),
         global_options.warn,
     )

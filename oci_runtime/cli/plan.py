@@ -35,7 +35,6 @@ def main(global_options: GlobalOptions, arguments: Arguments) -> int:
         no_new_keyring=arguments.flag("no-new-keyring"),
         systemd_cgroup=global_options.systemd_cgroup,
         rootless=global_options.rootless,
-        debug=global_options.debug,
     )
     write_output(show_plan(request).rstrip("\n") + "\n")
     return 0

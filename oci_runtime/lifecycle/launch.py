@@ -13,7 +13,7 @@ from oci_runtime.lifecycle.oom_score_adj import spawn_process
 from oci_runtime.lifecycle.undo import Undo
 from oci_runtime.linux import spawn
 from oci_runtime.linux.cpu_affinity import reset_affinity
-from oci_runtime.linux.descriptors import close_descriptors, open_descriptors
+from oci_runtime.linux.descriptors import close_descriptors, is_directory, open_descriptors
 from oci_runtime.linux.processes import start_time
 from oci_runtime.plan.container import plan_container
 from oci_runtime.plan.context import Context
@@ -89,7 +89,7 @@ def read_config(bundle: str) -> tuple[Config, bytes]:
     try:
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError as error:
-        reason = error.strerror if posix_isdir(bundle) else f"the bundle {bundle} is no directory"
+        reason = error.strerror if is_directory(bundle) else f"the bundle {bundle} is no directory"
         raise PyociError(f"cannot open {path}: {reason}") from error
     try:
         text = read_descriptor(fd, path)  # once: a pipe has no more, and what is kept is what was checked
@@ -97,17 +97,9 @@ def read_config(bundle: str) -> tuple[Config, bytes]:
         posix.close(fd)
     config = load_config(text, name=path)
     rootfs = rootfs_path(config, bundle)
-    if not posix_isdir(rootfs):
+    if not is_directory(rootfs):
         raise PyociError(f"{path}: /root/path: {rootfs} is no directory; it must be the container's root filesystem")
     return config, text
-
-
-def posix_isdir(path: str) -> bool:
-    """Whether the path leads to a directory."""
-    try:
-        return posix.stat(path).st_mode & 0o170000 == 0o040000
-    except (OSError, ValueError):
-        return False
 
 
 def check_console(config: Config, request: CreateRequest, *, detached: bool) -> None:

@@ -8,42 +8,71 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
+    from typing import Any, TypedDict
+
+    from typing_extensions import Unpack
+
+    class Common(TypedDict, total=False):
+        """The arguments of Request."""
+
+        root: str
+        id: str
+        console_socket: str
+        pidfd_socket: str
+        pid_file: str
+        preserve_fds: int
 
 
-class CreateRequest:
-    """Create a container from a bundle (`create`, and `plan`, which only shows what create would do).
+class Request:
+    """A process of a container is wanted.
 
     root            directory of all state, /run/pyoci
     id              the container's id, valid
-    bundle          directory that holds config.json
     console_socket  AF_UNIX socket that gets the terminal's descriptor
-    pidfd_socket    AF_UNIX socket that gets a pidfd of the container's init
-    pid_file        file that gets the pid of the container's init
-    preserve_fds    number of descriptors, from 3 on, that the container's process inherits; all of them are open
-    listen_fds      how many of these, the first ones, are systemd's (sd_listen_fds(3)): the container's process is to
-                    find LISTEN_FDS and LISTEN_PID=1 in its environment when it is not 0
+    pidfd_socket    AF_UNIX socket that gets a pidfd of the process
+    pid_file        file that gets the pid of the process
+    preserve_fds    number of descriptors, from 3 on, that the process inherits; all of them are open
+    """
+
+    __slots__ = ("console_socket", "id", "pid_file", "pidfd_socket", "preserve_fds", "root")
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        id: str,
+        console_socket: str = "",
+        pidfd_socket: str = "",
+        pid_file: str = "",
+        preserve_fds: int = 0,
+    ) -> None:
+        self.root = root
+        self.id = id
+        self.console_socket = console_socket
+        self.pidfd_socket = pidfd_socket
+        self.pid_file = pid_file
+        self.preserve_fds = preserve_fds
+
+
+class CreateRequest(Request):
+    """Create a container from a bundle (`create`, and `plan`, which only shows what create would do).
+
+    bundle          directory that holds config.json
+    listen_fds      how many of the preserved descriptors, the first ones, are systemd's (sd_listen_fds(3)): the
+                    container's process is to find LISTEN_FDS and LISTEN_PID=1 in its environment when it is not 0
     notify_socket   systemd's notification socket, $NOTIFY_SOCKET
     no_pivot        chroot rather than pivot_root
     no_new_keyring  stay in the caller's session keyring
     systemd_cgroup  cgroupsPath is slice:prefix:name and systemd makes the cgroup
     rootless        ignore what only real root may do to cgroups: yes, no, or None to find out
-    debug           --debug was given
     """
 
     __slots__ = (
         "bundle",
-        "console_socket",
-        "debug",
-        "id",
         "listen_fds",
         "no_new_keyring",
         "no_pivot",
         "notify_socket",
-        "pid_file",
-        "pidfd_socket",
-        "preserve_fds",
-        "root",
         "rootless",
         "systemd_cgroup",
     )
@@ -51,35 +80,23 @@ class CreateRequest:
     def __init__(
         self,
         *,
-        root: str,
-        id: str,
         bundle: str,
-        console_socket: str = "",
-        pidfd_socket: str = "",
-        pid_file: str = "",
-        preserve_fds: int = 0,
         listen_fds: int = 0,
         notify_socket: str = "",
         no_pivot: bool = False,
         no_new_keyring: bool = False,
         systemd_cgroup: bool = False,
         rootless: bool | None = None,
-        debug: bool = False,
+        **common: Unpack[Common],
     ) -> None:
-        self.root = root
-        self.id = id
+        super().__init__(**common)
         self.bundle = bundle
-        self.console_socket = console_socket
-        self.pidfd_socket = pidfd_socket
-        self.pid_file = pid_file
-        self.preserve_fds = preserve_fds
         self.listen_fds = listen_fds
         self.notify_socket = notify_socket
         self.no_pivot = no_pivot
         self.no_new_keyring = no_new_keyring
         self.systemd_cgroup = systemd_cgroup
         self.rootless = rootless
-        self.debug = debug
 
 
 class RunRequest(CreateRequest):
@@ -99,10 +116,9 @@ class RunRequest(CreateRequest):
         self.no_subreaper = no_subreaper
 
 
-class ExecRequest:
+class ExecRequest(Request):
     """Run a further process in a container.
 
-    root, id, console_socket, pidfd_socket, pid_file, preserve_fds, systemd_cgroup, rootless, debug: as for create
     process          path of a process.json; if given, `args` and what follows it here is not looked at
     args             the command and its arguments
     detach           return once it runs
@@ -125,22 +141,13 @@ class ExecRequest:
         "args",
         "caps",
         "cgroup",
-        "console_socket",
         "cwd",
-        "debug",
         "detach",
         "env",
-        "id",
         "ignore_paused",
         "no_new_privs",
-        "pid_file",
-        "pidfd_socket",
-        "preserve_fds",
         "process",
         "process_label",
-        "root",
-        "rootless",
-        "systemd_cgroup",
         "tty",
         "user",
     )
@@ -148,14 +155,8 @@ class ExecRequest:
     def __init__(
         self,
         *,
-        root: str,
-        id: str,
         args: Sequence[str] = (),
         process: str = "",
-        console_socket: str = "",
-        pidfd_socket: str = "",
-        pid_file: str = "",
-        preserve_fds: int = 0,
         detach: bool = False,
         tty: bool = False,
         cwd: str = "",
@@ -168,18 +169,11 @@ class ExecRequest:
         no_new_privs: bool | None = None,
         cgroup: Mapping[str, str] | None = None,
         ignore_paused: bool = False,
-        systemd_cgroup: bool = False,
-        rootless: bool | None = None,
-        debug: bool = False,
+        **common: Unpack[Common],
     ) -> None:
-        self.root = root
-        self.id = id
+        super().__init__(**common)
         self.args = args
         self.process = process
-        self.console_socket = console_socket
-        self.pidfd_socket = pidfd_socket
-        self.pid_file = pid_file
-        self.preserve_fds = preserve_fds
         self.detach = detach
         self.tty = tty
         self.cwd = cwd
@@ -192,6 +186,3 @@ class ExecRequest:
         self.no_new_privs = no_new_privs
         self.cgroup: Mapping[str, str] = {} if cgroup is None else cgroup
         self.ignore_paused = ignore_paused
-        self.systemd_cgroup = systemd_cgroup
-        self.rootless = rootless
-        self.debug = debug

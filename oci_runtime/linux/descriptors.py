@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
 OPEN_TREE_CLONE = 1
-_PROC_SUPER_MAGIC = 0x9FA0
+PROC_SUPER_MAGIC = 0x9FA0  # statfs(2)
+
+
+def is_directory(path: str) -> bool:
+    """Whether the path leads to a directory."""
+    try:
+        return posix.stat(path).st_mode & 0o170000 == 0o040000
+    except (OSError, ValueError):
+        return False
 
 
 def open_descriptors(plan: Plan) -> None:
@@ -50,7 +58,7 @@ def _open_tree(tree: Tree) -> int:
     if fd < 0:
         raise SystemCallError(f"cannot open {tree.path}", -fd, tree.pointer)
     try:
-        if tree.must_be_proc and lib.sys_filesystem_magic(fd) != _PROC_SUPER_MAGIC:
+        if tree.must_be_proc and lib.sys_filesystem_magic(fd) != PROC_SUPER_MAGIC:
             raise PyociError(f"only a procfs can be bound on /proc, and {tree.path} is none ({tree.pointer})")
         if tree.id_mapping:
             _map_ids(tree, fd)

@@ -6,6 +6,7 @@ import posix
 
 from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, SystemCallError
+from oci_runtime.linux.descriptors import is_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def plan_groups(rdt: IntelRdt, container_id: str, mount: str) -> Groups:
     """
     clos = rdt.get("closID", "")
     group = mount if clos == "/" else f"{mount}/{clos or container_id}"
-    exists = _is_directory(group)
+    exists = is_directory(group)
     if clos and not exists and not _wanted_schemata(rdt):
         raise PyociError(f"{_POINTER}/closID: the group {group} does not exist, and no schemata are given to make it")
     own = group if not clos and not exists else ""
@@ -124,13 +125,6 @@ def _parsed(line: str) -> tuple[str, dict[str, int]]:
         except ValueError:
             raise PyociError(f"{_POINTER}: {line!r} is no schema; one looks like L3:0=ff;1=c0") from None
     return resource, values
-
-
-def _is_directory(path: str) -> bool:
-    try:
-        return posix.stat(path).st_mode & 0o170000 == 0o040000
-    except FileNotFoundError:
-        return False
 
 
 def _make(path: str, pointer: str) -> bool:

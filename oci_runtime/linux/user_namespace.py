@@ -6,6 +6,7 @@ import posix
 
 from oci_runtime._shim import lib
 from oci_runtime.errors import SystemCallError
+from oci_runtime.linux.descriptors import PROC_SUPER_MAGIC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from oci_runtime.spec.types import IDMapping
 
-PROC_SUPER_MAGIC = 0x9FA0
 CLONE_NEWUSER = 0x10000000
 _WHOLE_RANGE = b"4294967295"
 

@@ -176,7 +176,6 @@ def test_create_gets_absolute_paths(tmp_path: Path) -> None:
         "preserve_fds": 0,
         "listen_fds": 0,
         "notify_socket": "",
-        "debug": False,
     }
 
 
@@ -243,9 +242,6 @@ def test_exec_gets_everything(tmp_path: Path) -> None:
         "no_new_privs": False,
         "cgroup": {"cpu": "/a", "cpuacct": "/a", "pids": "b"},
         "ignore_paused": True,
-        "systemd_cgroup": False,
-        "rootless": None,
-        "debug": False,
     }
 
 
