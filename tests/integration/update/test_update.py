@@ -121,6 +121,8 @@ FLAGS = [
     ("--cpu-quota", "-1", "cpu.cfs_quota_us", "-1"),
     ("--cpu-burst", "30000", "cpu.cfs_burst_us", "30000"),
     ("--cpu-idle", "1", "cpu.idle", "1"),
+    ("--cpu-rt-period", "500000", "cpu.rt_period_us", "500000"),
+    ("--cpu-rt-runtime", "1000", "cpu.rt_runtime_us", "1000"),
     ("--cpuset-cpus", "0", "cpuset.cpus", "0"),
     ("--cpuset-mems", "0", "cpuset.mems", "0"),
     ("--memory", str(40 * MIB), "memory.limit_in_bytes", str(40 * MIB)),
