@@ -85,9 +85,12 @@ class NotifySocket:
         return False
 
     def forward_until_ready(self, pid: int, pidfd: int) -> None:
-        """Waits until the process says that it is ready, or ends."""
+        """Waits until the process says that it is ready, or ends. A signal ends the waiting, not the container."""
         from select import POLLIN, poll
 
+        from oci_runtime.lifecycle.interruption import release
+
+        release()
         poller = poll()
         poller.register(pidfd, POLLIN)
         poller.register(self.fd, POLLIN)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
+import termios
 import time
 from pathlib import Path
 
@@ -260,6 +262,34 @@ def test_notification_of_systemd(verb: str, bundle: Bundle, pyoci: Pyoci) -> Non
     os.close(descriptors[0])
     (bundle.rootfs / "tmp/ready").touch()
     assert process.wait(10) == 0
+    systemd.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("verb", ["run --detach", "create and start"])
+def test_a_signal_ends_the_waiting_for_readiness(bundle: Bundle, pyoci: Pyoci, verb: str, number: int) -> None:
+    """Not the container. A poststart hook has made signals wait before."""
+    path = str(pyoci.directory / "systemd.sock")
+    systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    systemd.bind(path)
+    bundle.args("sleep", "100").config["hooks"] = {"poststart": [{"path": "/bin/true"}]}
+    env = {"NOTIFY_SOCKET": path}
+    bundle.save()
+    id = pyoci.new_id()
+    if verb == "create and start":
+        pyoci.create(bundle, id=id, env=env)
+        process = pyoci.spawn("start", id, env={**os.environ, **env})
+    else:
+        argv = [*verb.split(), "--bundle", str(bundle.path), id]
+        process = pyoci.spawn(*argv, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    ours = pyoci.root / id / "notify/notify.sock"
+    wait_for(ours.exists)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.sendto(b"STATUS=starting", str(ours))
+        wait_for(lambda: fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)) == bytes(4), what="it reads, so it waits")
+    process.send_signal(number)
+    assert process.wait(10) in (-number, 128 + number)
+    assert Container(pyoci, id, bundle, Path("/dev/null")).status == "running"
     systemd.close()
 
 
