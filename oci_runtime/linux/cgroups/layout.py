@@ -51,16 +51,17 @@ def find(cgroups_path: str | None, container_id: str) -> list[Cgroup]:
     """
     inner, absolute = inner_path(cgroups_path, container_id)
     if _fs.magic(BASE) == _fs.V2_MAGIC:
-        path = inner
+        cgroup = _rooted(Cgroup(2, (), BASE, inner))
         if not absolute:
             own = next((path for _, controllers, path in _own_cgroups() if not controllers), "/")
-            path = _join("/".join(own.split("/")[:-1]), inner)
-        return [_rooted(Cgroup(2, (), BASE, path))]
+            above = _Mounts("cgroup2").visible(cgroup, own).rpartition("/")[0]
+            cgroup.path = _join(above, inner)
+        return [cgroup]
     return _find_v1(inner, absolute)
 
 
 def _find_v1(inner: str, absolute: bool) -> list[Cgroup]:
-    mounts = _Mounts()
+    mounts = _Mounts("cgroup")
     found = []
     for _, controllers, own in _own_cgroups():
         if not controllers:
@@ -127,21 +128,22 @@ def _try_mount(controllers: tuple[str, ...], mount: str) -> Cgroup | None:
 
 
 class _Mounts:
-    """The v1 mounts of /proc/self/mountinfo, read when first asked for."""
+    """The mounts of one filesystem type in /proc/self/mountinfo, read when first asked for."""
 
-    __slots__ = ("_entries",)
+    __slots__ = ("_entries", "_type")
 
-    def __init__(self) -> None:
+    def __init__(self, type: str) -> None:
+        self._type = type
         self._entries: list[tuple[str, str, list[str]]] | None = None
 
     def _read(self) -> list[tuple[str, str, list[str]]]:
-        """(mount point, root within the hierarchy, super options) of every cgroup mount, proc_pid_mountinfo(5)."""
+        """(mount point, root within the hierarchy, super options) of every such mount, proc_pid_mountinfo(5)."""
         if self._entries is None:
             self._entries = []
             for line in _fs.read_proc("/proc/self/mountinfo").splitlines():
                 left, _, right = line.partition(" - ")
                 kind, _, options = right.split(" ", 2)
-                if kind == "cgroup":
+                if kind == self._type:
                     fields = left.split(" ")
                     self._entries.append((_unescape(fields[4]), _unescape(fields[3]), options.split(",")))
         return self._entries

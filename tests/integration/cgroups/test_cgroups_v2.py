@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,28 @@ def test_default_is_beside_the_runtimes_own_cgroup(name: str, view: View) -> Non
         made = manager.new(None, "id", None)
         (BASE / "cgroup.procs").write_text(str(os.getpid()))
         assert made.path() == f"{BASE}/{name}/id"
+
+    view(body)
+
+
+def test_a_mount_of_a_part_of_the_tree(name: str, view: View) -> None:
+    """As in a container that was given its cgroup as a bind mount and no cgroup namespace."""
+
+    def body() -> None:
+        own = BASE / name / "shown/runtime"
+        own.mkdir(parents=True)
+        subprocess.run(["mount", "--bind", str(BASE / name / "shown"), str(BASE)], check=True)
+        (BASE / "runtime/cgroup.procs").write_text(str(os.getpid()))
+        assert cgroups_of(os.getpid())[""] == f"/{name}/shown/runtime"
+        made = manager.new(None, "id", None)
+        assert made.path() == f"{BASE}/id"
+        made.create()
+        child = Child()
+        made.add(child.pid)
+        assert cgroups_of(child.pid)[""] == f"/{name}/shown/id"
+        child.end()
+        made.delete()
+        assert not (BASE / "id").exists()
 
     view(body)
 
@@ -183,7 +206,7 @@ def test_controllers_are_enabled_down_the_tree(name: str, view: View) -> None:
         ({"unified": {"memory.max": "1"}}, "/linux/resources/unified/memory.max: .*controller memory", PyociError),
         ({"unified": {"hugetlb.nothing": "1"}}, "/linux/resources/unified/hugetlb.nothing: .*kernel", PyociError),
         ({"unified": {"cgroup.nothing": "1"}}, "/linux/resources/unified/cgroup.nothing: .*kernel", PyociError),
-        ({"unified": {"../x": "1"}}, "/linux/resources/unified/../x", SpecError),
+        ({"unified": {"../x": "1"}}, "/linux/resources/unified/..~1x", SpecError),
         ({"unified": {"cgroup.type": "nonsense"}}, "/linux/resources/unified/cgroup.type.*Invalid", SystemCallError),
         ({"network": {"classID": 5}}, "/linux/resources/network/classID", SpecError),
     ],
