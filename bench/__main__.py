@@ -30,7 +30,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--place", action="append", choices=places.NAMES, help="one place only")
     parser.add_argument("--runtime", action="append", default=[], metavar="NAME=PROGRAM", help="what to measure")
     parser.add_argument("--pyoci", type=Path, default=ROOT / "build" / "pyoci", help="the pyoci to measure natively")
-    parser.add_argument("--tree", type=Path, help="a Debian tree to use instead of the one that vm/ makes")
     parser.add_argument("--runs", type=int, default=50, help="rounds of the commands that count (default 50)")
     parser.add_argument("--slope-runs", type=int, default=15, help="rounds of the slopes that count (default 15)")
     parser.add_argument("--quick", action="store_true", help="2 rounds, slopes of two points: does it work?")
@@ -61,18 +60,8 @@ def find_runtimes(options: argparse.Namespace) -> dict[str, str]:
     return found
 
 
-def make_tree() -> Path:
-    """The tree that vm/ makes and keeps."""
-    done = subprocess.run(
-        [sys.executable, "-m", "vm", "tree"], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
-    )
-    if done.returncode:
-        raise BenchError("no Debian tree to measure in: see above; --place native does without")
-    return Path(os.fsdecode(done.stdout).splitlines()[-1])
-
-
 def bench(options: argparse.Namespace) -> dict[str, Any]:
-    """All figures, by place."""
+    """All figures, by place; the file gets those of each place as soon as they are there."""
     result: dict[str, Any] = {"commit": commit(), "places": {}}
     for place in options.place or places.NAMES:
         job = {
@@ -84,12 +73,10 @@ def bench(options: argparse.Namespace) -> dict[str, Any]:
             "slopes": [name for name in options.slope or slopes.NAMES if name != "none"],
         }
         with places.scratch() as folder:
-            tree = None
-            installed = folder
+            tree, installed = None, folder
             if place == places.TREE:
-                tree = options.tree or make_tree()
                 (folder / "install").mkdir()
-                installed = places.install_in_tree(tree, folder / "install")
+                tree, installed = places.make_tree(folder / "install")
                 job["runtimes"] = {
                     "pyoci": places.IN_TREE,
                     "runc": in_tree(tree, "runc"),
@@ -99,6 +86,8 @@ def bench(options: argparse.Namespace) -> dict[str, Any]:
                 job["runtimes"] = find_runtimes(options)
             (folder / "bench").mkdir()
             result["places"][place] = places.measure(job, tree, folder / "bench", installed)
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
     return result
 
 
@@ -141,8 +130,6 @@ def main(arguments: list[str]) -> int:
         print("bench: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
     print(report.table(figures), end="")
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(figures, indent=1) + "\n")
     print(f"all figures: {options.json}")
     if options.page:
         write_page(options, figures)

@@ -25,7 +25,7 @@ def record(samples: Samples, command: str, runtime: str, sample: Sample) -> None
 def summary(samples: Sequence[Sample]) -> dict[str, float]:
     """What became of one command of one runtime."""
     walls = sorted(sample.wall * 1000 for sample in samples)
-    quarters = statistics.quantiles(walls, n=4) if len(walls) > 1 else [walls[0]] * 3
+    quarters = statistics.quantiles(walls, n=4, method="inclusive") if len(walls) > 1 else [walls[0]] * 3
     return {
         "runs": len(samples),
         "wall_ms": statistics.median(walls),

@@ -24,19 +24,6 @@ PREFIX = "pyoci-bench-"  # of every folder and cgroup that the benchmark makes, 
 IN_TREE = "/usr/local/bin/pyoci"
 # The folder and the sources, where enter.sh shows them.
 FOLDER, SOURCES = "/mnt", "/srv"
-#: What installs pyoci from the checkout into an overlay of the tree: $1 the tree, $2 a folder, which gets usr/local.
-INSTALL = """
-mkdir "$2/upper" "$2/work" "$2/root" "$2/out"
-mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" overlay "$2/root"
-mount -t proc proc "$2/root/proc"
-mount --rbind /dev "$2/root/dev"
-tar -C "$2/root/opt/pyoci" -xf "$2/sources.tar"
-touch "$2/root/opt/pyoci/.venv/.stamp"
-mkdir "$2/root/out"
-mount --bind "$2/out" "$2/root/out"
-exec chroot "$2/root" env -i HOME=/root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin \
-    make -s -C /opt/pyoci install PREFIX=/usr/local DESTDIR=/out
-"""
 
 
 def namespaces() -> list[str]:
@@ -75,22 +62,18 @@ def build_tool(tool: Path) -> None:
     subprocess.run([compiler, *flags, "-o", tool, HERE / "measure.c"], check=True, stdout=sys.stderr)
 
 
-def install_in_tree(tree: Path, folder: Path) -> Path:
-    """`make install` of this checkout with the tree's own interpreter and compiler; returns what is its /usr/local.
-    `folder` is empty. The tree stays as it is."""
-    listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-z", "-co", "--exclude-standard"], capture_output=True)
-    if listed.returncode:
-        raise BenchError(f"git ls-files: {listed.stderr.decode().strip()}")
-    names = [name for name in listed.stdout.split(b"\0") if name and (ROOT / os.fsdecode(name)).exists()]
-    pack = ["tar", "-C", str(ROOT), "-cf", str(folder / "sources.tar"), "--null", "--files-from=-"]
-    subprocess.run(pack, input=b"\0".join(names), check=True)
-    log = folder / "install.log"
-    with log.open("wb") as file:
-        command = [*namespaces(), "sh", "-euc", INSTALL, "install", str(tree), str(folder)]
-        status = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file).returncode
-    if status:
-        raise BenchError(f"make install in the tree failed: {log.read_text(errors='replace').strip()}")
-    return folder / "out" / "usr" / "local"
+def make_tree(folder: Path) -> tuple[Path, Path]:
+    """A Debian tree, as vm/ makes and keeps it, and what is to be its /usr/local: this checkout, built and installed
+    with the tree's own compiler and interpreter, in `folder`."""
+    from vm import checkout, tree
+    from vm.host import VmError
+
+    try:
+        made, archive = tree.tree(), checkout.payload()
+    except VmError as error:
+        raise BenchError(f"no Debian tree to measure in (--place {NATIVE} does without): {error}") from None
+    subprocess.run(["tar", "-C", str(folder), "-xf", str(archive), "./usr/local"], check=True)
+    return made, folder / "usr" / "local"
 
 
 @contextmanager

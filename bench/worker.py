@@ -10,7 +10,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from signal import SIGINT
 from typing import Any
@@ -20,14 +19,17 @@ from bench.errors import BenchError
 from bench.figures import Points, Samples, compare, fit, record, summary
 from bench.runtime import Meter, Runtime
 
+LONG = 10  # rounds: a part with fewer is not worth a line
+
 
 class Worker:
     """One job: what is measured, and with what."""
 
-    __slots__ = ("job", "meter", "place", "runtimes")
+    __slots__ = ("job", "meter", "place", "progress", "runtimes")
 
     def __init__(self, folder: Path) -> None:
         self.job: dict[str, Any] = json.loads((folder / "job.json").read_text())
+        self.progress = Progress()
         state = folder / "state"
         self.place = rounds.Place(folder, state)
         self.meter = Meter(folder / "measure", state)
@@ -53,6 +55,7 @@ class Worker:
         result["floors"] = {name: summary(samples["floor"]) for name, samples in floors.items()}
         for name in self.job["slopes"]:
             result["slopes"][name] = self.measure_slope(name)
+        self.progress.end()
         result["machine"] = machine.describe(self.runtimes)
         result["machine"] |= {"began": int(began), "seconds": round(time.time() - began)}
         result["machine"]["load"] = [load, os.getloadavg()[0]]
@@ -77,12 +80,12 @@ class Worker:
         waiting = rounds.Waiting()
         wanted: int = self.job["runs"]
         for done in rounds.measure_bundle(self.place, bundle, self.runtimes, samples, waiting):
-            progress(f"{name} bundle: {done} of {wanted} rounds")
+            self.progress.show(f"{name} bundle", done, wanted)
             if done == wanted:
                 break
             self.measure_floors(floors)
         order = [command for command in rounds.COMMANDS if command in samples]
-        return {command: compare(samples[command], self.names()) for command in order}, waiting.summary()
+        return {command: compare(samples[command], self.names()) for command in order}, waiting.summary(self.names())
 
     def measure_floors(self, floors: Samples) -> None:
         """What no runtime can be faster than: a static program that does nothing, and the interpreter's start."""
@@ -101,13 +104,13 @@ class Worker:
         wanted: int = self.job["slope_runs"]
         if name == slopes.EXISTING[0]:
             unit, values = slopes.EXISTING[1], self.scaled(slopes.EXISTING[2])
-            steps = slopes.measure_existing(self.place, bundle, self.runtimes, values, wanted, points)
-            follow(steps, f"slope per {unit}: {{}} of {values[-1]} exist")
+            for exist in slopes.measure_existing(self.place, bundle, self.runtimes, values, wanted, points):
+                self.progress.show(f"slope per {unit}", exist, values[-1])
         else:
             slope = next(slope for slope in slopes.CONFIGURED if slope.name == name)
             unit, values = slope.unit, self.scaled(slope.values)
             for done in slopes.measure_configured(self.place, bundle, self.runtimes, slope, values, points):
-                progress(f"slope per {unit}: {done} of {wanted} rounds")
+                self.progress.show(f"slope per {unit}", done, wanted)
                 if done == wanted:
                     break
         return {
@@ -123,15 +126,25 @@ class Worker:
         return (0, 2) if self.job["quick"] else values
 
 
-def follow(steps: Iterable[int], text: str) -> None:
-    for done in steps:
-        progress(text.format(done))
+class Progress:
+    """How far it has come: a line that the next one replaces; in a log, a line for each part that takes long."""
 
+    __slots__ = ("part", "watched")
 
-def progress(text: str) -> None:
-    """A line that the next one replaces; nothing where nobody watches."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="\r", file=sys.stderr, flush=True)
+    def __init__(self) -> None:
+        self.part = ""
+        self.watched = sys.stderr.isatty()
+
+    def show(self, part: str, done: int, of: int) -> None:
+        if self.watched:
+            print(f"\r\033[K{part}: {done} of {of}", end="\r", file=sys.stderr, flush=True)
+        elif part != self.part and of >= LONG:
+            say(part)
+        self.part = part
+
+    def end(self) -> None:
+        if self.watched:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def say(text: str) -> None:
@@ -147,7 +160,6 @@ def main(arguments: list[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 128 + SIGINT
-    progress("")
     (folder / "result.json").write_text(json.dumps(result))
     return 0
 
