@@ -83,7 +83,8 @@ def open_unusual(path: str, error: OSError) -> int:
         except (OSError, OverflowError):
             raise UsageError(f"cannot open the log {path}: descriptor {number} is not open") from None
         return duplicate
-    raise UsageError(f"cannot open the log {path}: {error.strerror}") from None
+    reason = "it is a FIFO that nobody reads, or a socket" if error.errno == ENXIO else error.strerror
+    raise UsageError(f"cannot open the log {path}: {reason}") from None
 
 
 def _escape(character: str) -> str:

@@ -211,10 +211,10 @@ def _configure(options: GlobalOptions, parsed: Arguments) -> None:
         raise UsageError(f'invalid log-format: "{log_format}"; must be text or json')
     path = parsed.text("log")
     if path:
+        flags = posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_NONBLOCK | posix.O_CLOEXEC
         try:
-            options.log_descriptor = posix.open(
-                path, posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC, 0o644
-            )
+            options.log_descriptor = posix.open(path, flags, 0o644)
+            posix.set_blocking(options.log_descriptor, True)  # only the reader of a FIFO was not to be waited for
         except OSError as error:
             from oci_runtime.cli.log import open_unusual
 

@@ -87,12 +87,14 @@ def read_config(bundle: str) -> tuple[Config, bytes]:
     """The valid configuration of a bundle, and its text."""
     path = f"{bundle}/config.json"
     try:
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        fd = posix.open(path, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
     except OSError as error:
         reason = error.strerror if is_directory(bundle) else f"the bundle {bundle} is no directory"
         raise PyociError(f"cannot open {path}: {reason}") from error
     try:
-        text = read_descriptor(fd, path)  # once: a pipe has no more, and what is kept is what was checked
+        if posix.fstat(fd).st_mode & 0o170000 not in (0o100000, 0o040000):  # who writes to a FIFO may never come
+            raise PyociError(f"cannot read {path}: it is no regular file")
+        text = read_descriptor(fd, path)  # once: what is kept is what was checked
     finally:
         posix.close(fd)
     config = load_config(text, name=path)

@@ -52,6 +52,7 @@ def load_config(source: str | int | bytes, *, process_required: bool = True, nam
 def load_process(source: str | int, *, name: str = "process.json") -> Process:
     """The valid `process` object that `exec --process` gets, at a path or from a file descriptor. Raises SpecError.
 
+    A FIFO is waited for, as by runc.
     Whether its ids are mapped is the container's affair: see validate.validate_ids.
     """
     text, name = _read(source, name)

@@ -3,6 +3,7 @@ makes docs/errors.md of some."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -89,6 +90,12 @@ def _without_config(bundle: Bundle) -> bool:
 def _directory_as_config(bundle: Bundle) -> bool:
     _without_config(bundle)
     (bundle.path / "config.json").mkdir()
+    return True
+
+
+def _fifo_as_config(bundle: Bundle) -> bool:
+    (bundle.path / "config.json").unlink()
+    os.mkfifo(bundle.path / "config.json")
     return True
 
 
@@ -313,6 +320,7 @@ CONFIGS = [
     _bundle("rootfs that is a file", _rootfs_is_a_file, "rootfs is no directory", pointer="/root/path"),
     _bundle("no config.json", _without_config, "config.json: No such file or directory"),
     _bundle("config.json that is a directory", _directory_as_config, "config.json", "directory"),
+    _bundle("config.json that is a FIFO", _fifo_as_config, "config.json: it is no regular file"),
 ]
 
 

@@ -120,6 +120,31 @@ def test_process_json(container: Container, directory: Path) -> None:
     assert (done.out, done.code) == ("12\n/tmp\ny\n", 9)
 
 
+def _open_for_writing(fifo: Path, found: list[int]) -> bool:
+    """Whether it has a reader, or one who waits in open(2): he will wait in read(2) from now on."""
+    try:
+        found.append(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
+
+
+def test_process_json_from_a_pipe(container: Container, directory: Path) -> None:
+    """Whoever writes it may take his time, as with runc; a signal ends the waiting for him."""
+    fifo = directory / "fifo"
+    os.mkfifo(fifo)
+    for command in (["exec", "--process", str(fifo), container.id], ["update", "--resources", str(fifo), container.id]):
+        waiting = container.pyoci.spawn(*command)
+        writers: list[int] = []
+        wait_for(lambda found=writers: _open_for_writing(fifo, found))  # type: ignore[misc]
+        waiting.send_signal(signal.SIGTERM)
+        assert waiting.wait(10) == -signal.SIGTERM
+        os.close(writers[0])
+    process = container.pyoci.spawn("exec", "--process", str(fifo), container.id, stdout=subprocess.PIPE)
+    fifo.write_text(json.dumps({"args": ["echo", "read"], "cwd": "/", "env": ["PATH=/bin"]}))
+    assert process.communicate(timeout=10)[0] == b"read\n"
+
+
 def test_bad_process_json(container: Container, directory: Path) -> None:
     file = directory / "process.json"
     file.write_text('{"args": ["true"],\n "cwd": 3}')

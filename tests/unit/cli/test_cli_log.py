@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -136,6 +137,18 @@ def test_the_log_may_be_a_socket_that_was_passed_on() -> None:
         assert done.returncode == 1
         ours.settimeout(5)
         assert json.loads(ours.recv(4096))["msg"].startswith('"state" requires')
+
+
+def test_the_log_may_be_a_fifo_that_somebody_reads(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    os.mkfifo(path)
+    done = pyoci("--log", str(path), "state")
+    assert done.returncode == 1
+    assert f"cannot open the log {path}: it is a FIFO that nobody reads, or a socket" in done.stderr.decode()
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    assert b"requires" in pyoci("--log", str(path), "state").stderr
+    assert b"level=error" in os.read(reader, 4096)
+    os.close(reader)
 
 
 @pytest.mark.parametrize("path", ["/nonexistent/log", "/dev/fd/99", "/", "/dev/fd/99999999999999999999"])
