@@ -81,7 +81,7 @@ def _cpu(writes: list[Write], cpu: CPU, pointer: str) -> None:
 def shares_to_weight(shares: int) -> int:
     """cpu.weight (1 to 10000, default 100) for v1 shares (2 to 262144, default 1024).
 
-    A quadratic in the logarithm that maps the ends and the defaults onto each other; runc since 1.3, crun since 1.23.
+    A quadratic in the logarithm that maps the ends and the defaults onto each other; runc since 1.3.2, crun since 1.23.
     """
     if shares <= 2:
         return 1
