@@ -88,33 +88,38 @@ def interval(once: Callable[[], float]) -> tuple[float, float]:
 
 
 def fit(points: dict[int, list[Sample]]) -> dict[str, Any]:
-    """A line through the medians: wall time at zero in ms, and per unit in µs with its 95 % interval; the slope of
-    the last part alone, which is more where the growth is not linear; and the medians themselves."""
-    medians = medians_of(points)
-    line = statistics.linear_regression(list(medians), list(medians.values()))
+    """A line through the medians: wall time at zero in ms, and per unit in µs with its 95 % interval; the slope of the
+    last part alone, which is more where the growth is not linear; processor time per unit in µs; and the medians."""
+    walls, cpus = medians_of(points, wall_ms), medians_of(points, cpu_ms)
 
     def once() -> float:
-        again = medians_of({x: random.choices(values, k=len(values)) for x, values in points.items()})
-        return statistics.linear_regression(list(again), list(again.values())).slope * 1000
+        again = {x: random.choices(values, k=len(values)) for x, values in points.items()}
+        return slope(medians_of(again, wall_ms)) * 1000
 
     return {
-        "at_zero_ms": line.intercept,
-        "per_unit_us": line.slope * 1000,
+        "at_zero_ms": statistics.linear_regression(list(walls), list(walls.values())).intercept,
+        "per_unit_us": slope(walls) * 1000,
         "per_unit_us_interval": interval(once),
-        "upper_part_per_unit_us": upper_slope(medians) * 1000,
-        "medians_ms": {str(x): value for x, value in medians.items()},
-        "cpu_medians_ms": {
-            str(x): statistics.median(sample.cpu * 1000 for sample in values) for x, values in sorted(points.items())
-        },
+        "last_part_per_unit_us": slope(dict(list(walls.items())[-2:])) * 1000,
+        "cpu_per_unit_us": slope(cpus) * 1000,
+        "medians_ms": {str(x): value for x, value in walls.items()},
+        "cpu_medians_ms": {str(x): value for x, value in cpus.items()},
         "runs": min(len(values) for values in points.values()),
     }
 
 
-def medians_of(points: dict[int, list[Sample]]) -> dict[int, float]:
-    return {x: statistics.median(sample.wall * 1000 for sample in values) for x, values in sorted(points.items())}
+def wall_ms(sample: Sample) -> float:
+    return sample.wall * 1000
 
 
-def upper_slope(medians: dict[int, float]) -> float:
-    """The slope between the last two points: what grows faster than linearly shows there."""
-    (x, y), (last_x, last_y) = list(medians.items())[-2:]
-    return (last_y - y) / (last_x - x)
+def cpu_ms(sample: Sample) -> float:
+    return sample.cpu * 1000
+
+
+def medians_of(points: dict[int, list[Sample]], measure: Callable[[Sample], float]) -> dict[int, float]:
+    return {x: statistics.median(map(measure, values)) for x, values in sorted(points.items())}
+
+
+def slope(medians: dict[int, float]) -> float:
+    """That of the line of least squares."""
+    return statistics.linear_regression(list(medians), list(medians.values())).slope

@@ -39,6 +39,12 @@ resamplings of the rounds say. Absolute times differ from machine to machine and
   wall time and not in the processor time; what a created container's init has used is told below each table.
 """
 
+SLOPES = """
+### What one more costs
+
+The slope of a line through the medians, for the minimal bundle; in brackets its 95 % interval.
+"""
+
 
 def write(figures: dict[str, Any], docs: Path) -> None:
     """Writes the page and the folder of its plots into the folder `docs`."""
@@ -151,18 +157,19 @@ def wall_row(names: Sequence[str], command: str, runtimes: dict[str, Any], limit
 
 
 def slope_section(place: str, found: dict[str, Any], drawn: dict[str, str]) -> Iterator[str]:
-    yield "\n### What one more costs\n\n"
-    yield "The line through the medians, in µs of wall time per unit, with its 95 % interval; and the slope of the\n"
-    yield "last part alone, which is steeper where the growth is more than linear. The bundle is the minimal one.\n\n"
+    """How much longer a command takes with one more of something."""
     slopes = found["slopes"].values()
     names = present(next(iter(next(iter(slopes))["commands"].values())))
-    header = ("one more", "command", *(f"{name} (µs)" for name in names), *(f"{name}, last part" for name in names))
-    rows = [
-        (slope["unit"], command, *(per_unit(lines[n]) for n in names), *(last_part(lines[n]) for n in names))
-        for slope in slopes
-        for command, lines in slope["commands"].items()
-    ]
-    yield table(header, rows)
+    rows = [(slope["unit"], command, lines) for slope in slopes for command, lines in slope["commands"].items()]
+    yield SLOPES
+    for title, cell in (
+        ("Wall time, µs for one more:", wall_per_unit),
+        ("The same between the last two points alone, which is more where the growth is not linear:", last_part),
+        ("Processor time, µs for one more:", cpu_per_unit),
+    ):
+        yield f"\n{title}\n\n"
+        cells = [(unit, command, *(cell(lines[name]) for name in names)) for unit, command, lines in rows]
+        yield table(("one more", "command", *names), cells)
     for name, slope in found["slopes"].items():
         for command, lines in slope["commands"].items():
             points = {n: [(float(x), y) for x, y in lines[n]["medians_ms"].items()] for n in names}
@@ -171,13 +178,17 @@ def slope_section(place: str, found: dict[str, Any], drawn: dict[str, str]) -> I
             yield "\n" + plot(drawn, f"{place}-{name}-{slug(command)}", f"{PLACES[place]}: {title}", image)
 
 
-def per_unit(line: dict[str, Any]) -> str:
+def wall_per_unit(line: dict[str, Any]) -> str:
     low, high = line["per_unit_us_interval"]
     return f"{line['per_unit_us']:.1f} ({low:.1f} to {high:.1f})"
 
 
 def last_part(line: dict[str, Any]) -> str:
-    return f"{line['upper_part_per_unit_us']:.1f}"
+    return f"{line['last_part_per_unit_us']:.1f}"
+
+
+def cpu_per_unit(line: dict[str, Any]) -> str:
+    return f"{line['cpu_per_unit_us']:.1f}"
 
 
 def slug(command: str) -> str:

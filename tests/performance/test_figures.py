@@ -50,6 +50,7 @@ def test_rounds_are_compared_with_themselves() -> None:
 def test_a_slope_is_told_per_unit() -> None:
     line = fit({0: samples(5, 5, 5), 100: samples(6, 6, 6), 200: samples(9, 9, 9)})
     assert line["per_unit_us"] == pytest.approx(20)
-    assert line["upper_part_per_unit_us"] == pytest.approx(30)
+    assert line["last_part_per_unit_us"] == pytest.approx(30)
     assert line["per_unit_us_interval"] == pytest.approx((20, 20))
+    assert line["cpu_per_unit_us"] == pytest.approx(0)
     assert line["medians_ms"] == {"0": pytest.approx(5), "100": pytest.approx(6), "200": pytest.approx(9)}
