@@ -48,6 +48,7 @@ class _Lib:
     OP_WAIT_START: int
     OP_BOUNDING_SET: int
     OP_INHERITED: int
+    OP_OPEN_FILES: int
     OP_USER: int
     OP_CAPABILITIES: int
     OP_NO_NEW_PRIVILEGES: int

@@ -56,6 +56,7 @@ static operation *const operations[] = {
     [OP_WAIT_START] = op_wait_start,
     [OP_BOUNDING_SET] = op_bounding_set,
     [OP_INHERITED] = op_inherited,
+    [OP_OPEN_FILES] = op_open_files,
     [OP_USER] = op_user,
     [OP_CAPABILITIES] = op_capabilities,
     [OP_NO_NEW_PRIVILEGES] = op_no_new_privileges,

@@ -90,6 +90,7 @@ int op_cpu_affinity(struct init *init, const struct plan_op *op);
 int op_find_executable(struct init *init, const struct plan_op *op);
 int op_bounding_set(struct init *init, const struct plan_op *op);
 int op_inherited(struct init *init, const struct plan_op *op);
+int op_open_files(struct init *init, const struct plan_op *op);
 int op_user(struct init *init, const struct plan_op *op);
 int op_capabilities(struct init *init, const struct plan_op *op);
 int op_no_new_privileges(struct init *init, const struct plan_op *op);

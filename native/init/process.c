@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <linux/keyctl.h>
 #include <linux/prctl.h>
+#include <linux/resource.h>
 #include <linux/seccomp.h>
 
 #define IOPRIO_WHO_PROCESS 1
@@ -199,6 +200,12 @@ int op_inherited(struct init *init, const struct plan_op *op)
     for (int fd = 3; fd < preserved; fd++)
         SYS3(SYS_fcntl, fd, F_SETFD, 0);
     return (int)SYS3(SYS_close_range, preserved, ~0u, CLOSE_RANGE_CLOEXEC);
+}
+
+int op_open_files(struct init *init, const struct plan_op *op)
+{
+    (void)init;
+    return (int)SYS4(SYS_prlimit64, 0, RLIMIT_NOFILE, op->n, 0);
 }
 
 int op_user(struct init *init, const struct plan_op *op)

@@ -47,6 +47,7 @@ _VERBS = {
     lib.OP_WAIT_START: "cannot wait for start",
     lib.OP_BOUNDING_SET: "cannot drop capabilities from the bounding set",
     lib.OP_INHERITED: "cannot close what the process is not to inherit",
+    lib.OP_OPEN_FILES: "cannot set RLIMIT_NOFILE to {n0}:{n1}",
     lib.OP_USER: "cannot become uid {n0}, gid {n1}",
     lib.OP_CAPABILITIES: "cannot set the capabilities",
     lib.OP_NO_NEW_PRIVILEGES: "cannot set no_new_privs",

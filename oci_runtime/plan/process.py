@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from oci_runtime.spec.types import Linux, Process
 
 
+OPEN_FILES_OF_INIT = 64
+"""Descriptors that init, which has three and a handful, can do with."""
+
+
 def plan_linux_process(plan: Plan, linux: Linux) -> None:
     """What `linux` says of every process of the container: linux.personality, linux.memoryPolicy."""
     if "personality" in linux:
@@ -51,6 +55,7 @@ def plan_process(plan: Plan, process: Process, context: Context) -> None:
     plan.add(lib.OP_WORKING_DIRECTORY, "/process/cwd", (cwd,), (1,))
     plan_bounding_set(plan, process, context)
     plan_inherited(plan, process, context)
+    plan_open_files(plan, process)
     no_new_privileges = process.get("noNewPrivileges", False)
     if context.seccomp and not no_new_privileges:
         _plan_seccomp(plan, context)
@@ -70,6 +75,15 @@ def plan_inherited(plan: Plan, process: Process, context: Context) -> None:
     uid = user.get("uid", 0)
     home = -1 if any(variable.startswith("HOME=") for variable in process.get("env", ())) else uid
     plan.add(lib.OP_INHERITED, "/process/user", (), (uid, user.get("umask", -1), context.preserved, home))
+
+
+def plan_open_files(plan: Plan, process: Process) -> None:
+    """RLIMIT_NOFILE, where init could not work with it: the runtime sets the other limits, before `start`."""
+    for i, rlimit in enumerate(process.get("rlimits", ())):
+        if rlimit["type"] == "RLIMIT_NOFILE" and rlimit["soft"] < OPEN_FILES_OF_INIT:
+            # as int64, which a hard limit of infinity is -1 in
+            hard = rlimit["hard"] if rlimit["hard"] < 1 << 63 else rlimit["hard"] - (1 << 64)
+            plan.add(lib.OP_OPEN_FILES, f"/process/rlimits/{i}", (), (rlimit["soft"], hard))
 
 
 def _plan_seccomp(plan: Plan, context: Context) -> None:

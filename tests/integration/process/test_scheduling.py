@@ -136,6 +136,25 @@ def test_a_limit_that_cannot_be_raised_names_its_place(bundle: Bundle, pyoci: Py
     assert "RLIMIT_NOFILE" in done.err
 
 
+@pytest.mark.parametrize(("soft", "hard"), [(0, 0), (1, 2), (3, 3), (3, 200), (5, 5)])
+@pytest.mark.parametrize("seccomp", [False, True])
+def test_hardly_any_open_files(bundle: Bundle, pyoci: Pyoci, soft: int, hard: int, seccomp: bool) -> None:
+    """Init needs more of them than the process may have."""
+    bundle.process["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": soft, "hard": hard}]
+    bundle.config["hooks"] = {"startContainer": [{"path": "/bin/true"}]}
+    if seccomp:
+        setting = {"index": 2, "value": 0, "op": "SCMP_CMP_NE"}
+        bundle.linux["seccomp"] = {
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": ["prlimit64"], "action": "SCMP_ACT_ERRNO", "args": [setting]}],
+        }
+    script = "ulimit -Sn; ulimit -Hn"
+    assert pyoci.run(bundle.shell(script)).out == f"{soft}\n{hard}\n"
+    container = pyoci.create(bundle.args("sleep", "100")).start()
+    assert limits(Path(f"/proc/{container.pid}/limits").read_text())["Max open files"] == (str(soft), str(hard))
+    assert container.exec("sh", "-c", script).out == f"{soft}\n{hard}\n"
+
+
 def test_limits_hold_for_exec(bundle: Bundle, pyoci: Pyoci) -> None:
     bundle.process["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}]
     container = pyoci.run_detached(bundle.args("/bin/sleep", "60"))
