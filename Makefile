@@ -12,7 +12,7 @@ GENERATED = oci_runtime/init oci_runtime/spec/_checker.py oci_runtime/schemas oc
 CHECKED = oci_runtime schemas native scripts bench tests setup.py
 C_SOURCES = $(shell find native tests bench -name '*.[ch]')
 # Where tests find their helpers, as pytest does: in their own folder unless it is a package.
-TEST_HELPERS = $(shell for folder in $$(find tests -mindepth 1 -type d -not -name __pycache__); do \
+TEST_HELPERS = $(shell for folder in $$(find tests -type d -not -name __pycache__); do \
 	[ -e $$folder/__init__.py ] || printf '%s:' $$folder; done)
 SCRIPTS = scripts/install-deps .ci/run bench/enter.sh
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import posix
+from errno import EACCES, ENOENT, EPERM
 
 from oci_runtime._shim import lib
-from oci_runtime.errors import PyociError, StateError
+from oci_runtime.errors import PyociError, StateError, SystemCallError
 from oci_runtime.lifecycle.exec_request import process_of
 from oci_runtime.lifecycle.host_facts import available_capabilities, warn_of_denied_capabilities
 from oci_runtime.lifecycle.interruption import hold, release, undo_when_interrupted
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from oci_runtime.lifecycle.foreground import Signals
     from oci_runtime.lifecycle.requests import ExecRequest
-    from oci_runtime.linux.cgroups.manager import Manager
+    from oci_runtime.linux.cgroups.manager import Manager, Subcgroups
     from oci_runtime.plan.operations import Plan
     from oci_runtime.spec.types import Config, Process
     from oci_runtime.state.store import Container
@@ -124,7 +125,7 @@ class _Exec:
         context.capabilities = available_capabilities("user" in record["namespaces"])
         context.preserved = self.request.preserve_fds
         context.keyring = f"_ses.{record['id']}"
-        context.groups_denied = record["rootless"] and self._groups_denied()
+        context.groups_denied = (record["rootless"] or posix.geteuid() != 0) and self._groups_denied()
         seccomp = self.config.get("linux", {}).get("seccomp")
         if seccomp:
             from oci_runtime.lifecycle.seccomp import compile_filter
@@ -172,9 +173,19 @@ class _Exec:
         self.undo.add(child.kill)
         release()
         if manager and not child.in_cgroup:
-            manager.join_exec(child.pid, subcgroups, self.container.record["pid"])
+            self._move(manager, child.pid, subcgroups)
         child.go()
         return child
+
+    def _move(self, manager: Manager, pid: int, subcgroups: Subcgroups) -> None:
+        record = self.container.record
+        try:
+            manager.join_exec(pid, subcgroups, record["pid"])
+        except SystemCallError as error:
+            if not record["rootless"] or self.request.cgroup or error.errno not in (EACCES, EPERM, ENOENT):
+                raise
+            # as with runc: the user called from outside of what is delegated to him
+            self.warn(f"the process stays in the cgroup of the runtime: {error}")
 
     def _converse(self, child: spawn.Child, plan: Plan) -> int:
         master = -1
@@ -217,7 +228,6 @@ class _Exec:
 
 
 def _set_affinity(pid: int, cpus: str, pointer: str) -> None:
-    from oci_runtime.errors import SystemCallError
     from oci_runtime.plan.cpu_lists import bit_mask
 
     mask = bit_mask(cpus)

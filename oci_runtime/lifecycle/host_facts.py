@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from oci_runtime.spec.types import Config
 
 
-def fill_context(context: Context, request: CreateRequest, config: Config, *, rootless: bool) -> None:
+def fill_context(context: Context, request: CreateRequest, config: Config) -> None:
     """The facts of the host and the options of the command that a plan depends on."""
     user_namespace = context.namespaces.has("user")
     context.in_user_namespace = user_namespace
@@ -28,8 +28,8 @@ def fill_context(context: Context, request: CreateRequest, config: Config, *, ro
     context.preserved = request.preserve_fds
     if not request.no_new_keyring:
         context.keyring = f"_ses.{request.id}"
-    if rootless and posix.geteuid() != 0:
-        from oci_runtime.linux.rootless import groups_are_denied
+    if "user" in context.namespaces.new and posix.geteuid() != 0:
+        from oci_runtime.linux.subordinate_ids import groups_are_denied
 
         context.groups_denied = groups_are_denied(config.get("linux", {}).get("gidMappings", []))
 

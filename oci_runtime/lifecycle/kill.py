@@ -6,7 +6,7 @@ import posix
 
 from oci_runtime._shim import lib
 from oci_runtime.errors import StateError, SystemCallError
-from oci_runtime.linux.processes import open_process
+from oci_runtime.linux.processes import is_alive, open_process
 from oci_runtime.state import store
 from oci_runtime.state.status import status
 
@@ -48,6 +48,18 @@ def signal_init(container: Container, signal: int) -> None:
         _thaw(container.record["cgroups"])
 
 
+def _signal_without_cgroups(container: Container, signal: int) -> None:
+    """All of its pid namespace; the death of init is that of the others. Without one, only init is known."""
+    record = container.record
+    if "pid" in record["namespaces"] and signal != SIGKILL and is_alive(record["pid"], record["start_time"]):
+        from oci_runtime.linux.cgroups.kill import send
+        from oci_runtime.linux.pid_namespace import members
+
+        send(members(record["pid"]), signal)
+        return
+    signal_init(container, signal)
+
+
 def _thaw(cgroups: dict[str, Any]) -> None:
     """With cgroups v1 a frozen process dies only when it is thawed."""
     from oci_runtime.linux.cgroups.manager import from_state
@@ -63,7 +75,7 @@ def _signal_all(container: Container, signal: int, everyone: bool) -> None:
     if status(container) == "stopped" and not everyone:
         raise StateError("container not running")
     if not cgroups:
-        signal_init(container, signal)
+        _signal_without_cgroups(container, signal)
         return
     from oci_runtime.linux.cgroups.manager import from_state
 

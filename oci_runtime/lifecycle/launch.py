@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import posix
+from errno import EPERM
 
 from oci_runtime._shim import lib
-from oci_runtime.errors import PyociError, SpecError, SystemCallError
+from oci_runtime.errors import PyociError, SpecError, StateError, SystemCallError
 from oci_runtime.lifecycle.hook_state import hook_state, state_in_container
 from oci_runtime.lifecycle.host_facts import fill_context, is_rootless, warn_of_denied_capabilities
 from oci_runtime.lifecycle.interruption import hold, release, undo_when_interrupted
@@ -59,6 +60,10 @@ def launch(request: CreateRequest, *, detached: bool, wait_for_start: bool, warn
     """
     config, text = read_config(request.bundle)
     check_console(config, request, detached=detached)
+    if posix.geteuid() != 0:
+        from oci_runtime.lifecycle.rootless import check_config
+
+        check_config(config, text, request.bundle)
     store.check_free(request.root, request.id)
     if request.listen_fds or request.notify_socket:
         from oci_runtime.lifecycle.systemd import pass_on
@@ -198,10 +203,10 @@ class _Launch:
                 annotations=self.config.get("annotations"),
                 rootless=self.rootless,
             )
-        except PyociError:
-            if not self.rootless or self.request.systemd_cgroup:
+        except PyociError as error:
+            if not self._may_be_without_cgroups() or isinstance(error, (SpecError, StateError)):
                 raise
-            return None
+            return None  # a user, or root of a container, to whom no cgroups are shown
 
     def _resctrl_groups(self) -> Groups | None:
         if "intelRdt" not in self.linux:
@@ -240,25 +245,29 @@ class _Launch:
         }
 
     def _make_cgroups(self) -> None:
-        if not self.cgroups:
-            return
-        self.undo.add(self._remove_cgroups)
-        try:
-            self.cgroups.create(self._cgroup_owner())
+        if self.cgroups:
+            self.undo.add(self._remove_cgroups)
+            if self._may_be_without_cgroups():
+                from oci_runtime.lifecycle.rootless import create_cgroups
+
+                self.cgroups = create_cgroups(self.cgroups, self.container, self._cgroup_owner())
+            else:
+                self.cgroups.create(self._cgroup_owner())
+        if self.cgroups:
             if not self.cgroups.needs_process:
                 self._limit_cgroups(self.cgroups)
-        except PyociError:
-            if not self.rootless or "cgroupsPath" in self.linux or self.request.systemd_cgroup:
-                raise
-            # a user without a delegated cgroup runs the container in his own, as with runc
-            self.cgroups = None
-            self.container.record["cgroups"] = None
-            self.container.save()
+        elif self.rootless:
+            from oci_runtime.lifecycle.rootless import check_without_cgroups
+
+            check_without_cgroups(self.linux, self.namespaces, self.warn)
+
+    def _may_be_without_cgroups(self) -> bool:
+        """A user without a delegated cgroup runs the container in his own, as with runc."""
+        return self.rootless and not self.linux.get("cgroupsPath") and not self.request.systemd_cgroup
 
     def _limit_cgroups(self, cgroups: Manager) -> None:
-        if self.linux.get("resources") or not self.rootless:
-            # device rules of root come later: mounting may need a device that the process must not use
-            cgroups.apply(self.linux.get("resources"), devices=False)
+        # device rules come later: mounting may need a device that the process must not use
+        cgroups.apply(self.linux.get("resources"), devices=False)
 
     def _remove_cgroups(self) -> None:
         """With whatever a hook may have left in them."""
@@ -277,6 +286,8 @@ class _Launch:
         may write to it (config-linux.md, Cgroup ownership); else None."""
         if "cgroup" not in self.namespaces.new or not any(map(_is_writable_cgroup, self.config.get("mounts", ()))):
             return None
+        if posix.geteuid() != 0:
+            return None  # it is his who makes it, and he can give nothing away
         uid = self.config["process"].get("user", {}).get("uid", 0)
         if not self.namespaces.has("user"):
             return uid
@@ -287,7 +298,7 @@ class _Launch:
 
     def _plan(self, wait_for_start: bool) -> Plan:
         context = Context(self.request.bundle, self.namespaces)
-        fill_context(context, self.request, self.config, rootless=self.rootless)
+        fill_context(context, self.request, self.config)
         if any(mount.get("type") in ("cgroup", "cgroup2") for mount in self.config.get("mounts", ())):
             context.cgroup_mounts = self._cgroup_mounts()
         if "seccomp" in self.linux:
@@ -309,20 +320,39 @@ class _Launch:
 
     def _cgroup_mounts(self) -> ContainerMounts:
         private = "cgroup" in self.namespaces.new
-        if self.cgroups:
+        if self.cgroups and not self.rootless:
             return self.cgroups.mounts_for_container(private)
-        from oci_runtime.linux.cgroups.mounts import for_own
+        from oci_runtime.lifecycle.rootless import cgroup_mounts
 
-        return for_own(self.request.id, private)
+        return cgroup_mounts(self.cgroups, self.request.id, private)
 
     def _open_descriptors(self, plan: Plan) -> int:
         """Opens them; returns a descriptor of the user namespace that was needed for it, or -1."""
-        if "user" not in self.namespaces.new or posix.geteuid() == 0:
-            open_descriptors(plan)
+        if posix.geteuid() == 0:
+            self._open_as_root(plan)
             return -1
-        from oci_runtime.linux.rootless import open_descriptors_as_root
+        from oci_runtime.linux import rootless
 
-        return open_descriptors_as_root(plan, self.linux.get("uidMappings", []), self.linux.get("gidMappings", []))
+        if "user" in self.namespaces.new:
+            uids, gids = self.linux.get("uidMappings", []), self.linux.get("gidMappings", [])
+            return rootless.open_in_new_user_namespace(plan, uids, gids)
+        for (kind, _, _), fd in zip(self.namespaces.joined, self.joined, strict=True):
+            if kind == "user":
+                rootless.open_in_user_namespace(plan, fd)
+        return -1
+
+    def _open_as_root(self, plan: Plan) -> None:
+        try:
+            open_descriptors(plan)
+        except SystemCallError as error:
+            from oci_runtime.linux.user_namespace import in_user_namespace
+
+            if error.errno != EPERM or not in_user_namespace():
+                raise
+            from oci_runtime.linux.rootless import open_in_user_namespace
+
+            # root of `unshare -Ur`, in a mount namespace that is not his
+            open_in_user_namespace(plan, -1)
 
     def _listen(self) -> Socket:
         """Where init waits for `start`. Reached by a descriptor, since a socket's path is short (unix(7))."""
@@ -421,7 +451,12 @@ class _Launch:
 
     def _apply_device_rules(self) -> None:
         """When the mounts are done, and before any hook, as runc has it."""
-        if self.cgroups and not self.rootless:
+        if self.cgroups and self.rootless:
+            if not self.request.systemd_cgroup:
+                from oci_runtime.lifecycle.rootless import apply_devices
+
+                apply_devices(self.cgroups, self.linux.get("resources"))
+        elif self.cgroups:
             self.cgroups.apply_devices(self.linux.get("resources"))
 
     def _run_create_hooks(self, child: spawn.Child) -> None:

@@ -14,7 +14,14 @@ def pids(root: str, container_id: str) -> list[int]:
     if not cgroups:
         if status(container) == "stopped":
             return []
-        raise StateError("the container has no cgroup of its own, so its processes cannot be told from others")
+        if "pid" in container.record["namespaces"]:
+            from oci_runtime.linux.pid_namespace import members
+
+            return members(container.record["pid"])
+        raise StateError(
+            "the container has neither a cgroup nor a pid namespace of its own, "
+            "so its processes cannot be told from others"
+        )
     from oci_runtime.linux.cgroups.manager import from_state
 
     manager = from_state(cgroups)

@@ -25,7 +25,7 @@ def show_plan(request: CreateRequest) -> str:
 def _plan(config: Config, request: CreateRequest) -> Plan:
     """With its descriptors closed and its seccomp filter empty."""
     context = Context(request.bundle, Namespaces(config.get("linux", {})))
-    fill_context(context, request, config, rootless=False)
+    fill_context(context, request, config)
     linux = config.get("linux", {})
     if "seccomp" in linux:
         context.seccomp = SeccompFilter(Blob("seccomp"), 0, False)

@@ -1,19 +1,22 @@
-"""What a user who is not root needs help with: his id mappings, and copies of the host's mounts.
+"""Copies of the host's mounts for a runtime that may not make them where it is.
 
-His own id alone he may map, more by newuidmap(1) as far as subuid(5) lets him. open_tree(2) with OPEN_TREE_CLONE takes
-the root of a user namespace, so a child becomes that, opens what the plan needs, and leaves the namespace to init.
+open_tree(2) with OPEN_TREE_CLONE takes the root of the user namespace that owns the mount namespace. Where the runtime
+is not that, an ordinary user or root in `unshare -Ur`, a child becomes it in a mount namespace of its own and opens
+what the plan needs. Nothing of the container runs in it.
 """
 
 from __future__ import annotations
 
 import posix
+from errno import EINVAL
 
 from oci_runtime._shim import ffi, lib
 from oci_runtime.errors import PyociError, SystemCallError
+from oci_runtime.plan.operations import Tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from oci_runtime.plan.operations import Descriptor, Plan
@@ -22,9 +25,34 @@ if TYPE_CHECKING:
 CLONE_NEWUSER, CLONE_NEWNS = 0x10000000, 0x00020000
 
 
-def open_descriptors_as_root(plan: Plan, uids: Sequence[IDMapping], gids: Sequence[IDMapping]) -> int:
+def open_in_new_user_namespace(plan: Plan, uids: Sequence[IDMapping], gids: Sequence[IDMapping]) -> int:
     """Opens the plan's trees and directories as root of a new user namespace with these mappings, of which it returns a
     descriptor. init must join it: the trees are its."""
+    from oci_runtime.linux.subordinate_ids import map_ids
+
+    namespace = -1
+
+    def prepare(child: int) -> None:
+        nonlocal namespace
+        namespace = posix.open(f"/proc/{child}/ns/user", posix.O_RDONLY | posix.O_CLOEXEC)
+        map_ids(child, uids, gids)
+
+    try:
+        _open(plan, CLONE_NEWUSER, -1, prepare)
+    except BaseException:
+        if namespace >= 0:
+            posix.close(namespace)
+        raise
+    return namespace
+
+
+def open_in_user_namespace(plan: Plan, namespace: int) -> None:
+    """Opens them as root of the user namespace of which `namespace` is a descriptor, or -1 for the runtime's own."""
+    _open(plan, 0, namespace, lambda _: None)
+
+
+def _open(plan: Plan, flags: int, join: int, prepare: Callable[[int], None]) -> None:
+    """`prepare` is called with the child's pid before it becomes root."""
     from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socketpair
 
     ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
@@ -32,24 +60,17 @@ def open_descriptors_as_root(plan: Plan, uids: Sequence[IDMapping], gids: Sequen
     child = posix.fork()
     if not child:
         ours.close()
-        _serve(theirs.fileno(), wanted)
+        _serve(theirs.fileno(), wanted, flags, join)
     theirs.close()
-    namespace = -1
     try:
         _receive(ours.fileno(), "/linux/namespaces")
-        namespace = posix.open(f"/proc/{child}/ns/user", posix.O_RDONLY | posix.O_CLOEXEC)
-        map_ids_without_privileges(child, uids, gids)
+        prepare(child)
         ours.send(b"g")
         for descriptor in wanted:
             descriptor.fd = _receive(ours.fileno(), descriptor.pointer)
-    except BaseException:
-        if namespace >= 0:
-            posix.close(namespace)
-        raise
     finally:
         ours.close()
         posix.waitpid(child, 0)
-    return namespace
 
 
 def _receive(socket: int, pointer: str) -> int:
@@ -64,20 +85,20 @@ def _receive(socket: int, pointer: str) -> int:
     return report.descriptor
 
 
-def _serve(socket: int, wanted: Sequence[Descriptor]) -> NoReturn:
+def _serve(socket: int, wanted: Sequence[Descriptor], flags: int, join: int) -> NoReturn:
     """The child."""
-    from oci_runtime.linux.descriptors import open_descriptor
-
     try:
-        error = lib.sys_unshare(CLONE_NEWUSER | CLONE_NEWNS)
-        if error:
-            raise SystemCallError("cannot make a user namespace", -error)
+        if join >= 0:
+            _check(lib.sys_setns(join, CLONE_NEWUSER), "cannot join the user namespace")
+        if flags:
+            _check(lib.sys_unshare(flags), "cannot make a user namespace")
         _send(socket, -1)
         if posix.read(socket, 1):  # the mappings are written
-            posix.setresgid(0, 0, 0)
-            posix.setresuid(0, 0, 0)
+            if flags or join >= 0:
+                _become_root()
+            _check(lib.sys_unshare(CLONE_NEWNS), "cannot make a mount namespace")
             for descriptor in wanted:
-                open_descriptor(descriptor)
+                _open_one(descriptor)
                 _send(socket, descriptor.fd)
     except SystemCallError as error:
         _send(socket, -1, error.operation, error.errno)
@@ -85,6 +106,32 @@ def _serve(socket: int, wanted: Sequence[Descriptor]) -> NoReturn:
         _send(socket, -1, str(error) or repr(error))
     finally:
         posix._exit(0)
+
+
+def _become_root() -> None:
+    try:
+        posix.setresgid(0, 0, 0)
+        posix.setresuid(0, 0, 0)
+    except OSError as error:
+        raise SystemCallError("cannot become root in the user namespace", error.errno or 0) from None
+
+
+def _check(result: int, operation: str) -> None:
+    if result < 0:
+        raise SystemCallError(operation, -result)
+
+
+def _open_one(descriptor: Descriptor) -> None:
+    from oci_runtime.linux.descriptors import open_descriptor
+
+    try:
+        open_descriptor(descriptor)
+    except SystemCallError as error:
+        if error.errno == EINVAL and isinstance(descriptor, Tree) and not descriptor.recursive:
+            # mount_namespaces(7): what lies below mounts of a more privileged namespace must not be revealed
+            why = "there are mounts below it, which only root of the host can leave out; use rbind"
+            raise SystemCallError(f"{error.operation}: {why}", EINVAL) from None
+        raise
 
 
 def _send(socket: int, descriptor: int, failure: str = "", errno: int = 0) -> None:
@@ -98,43 +145,6 @@ def _send(socket: int, descriptor: int, failure: str = "", errno: int = 0) -> No
         posix.write(socket, data)
     elif lib.sys_send_descriptor(socket, data, len(data), descriptor) < 0:
         posix._exit(1)
-
-
-def map_ids_without_privileges(pid: int, uids: Sequence[IDMapping], gids: Sequence[IDMapping]) -> None:
-    """Writes both mappings; the helpers of shadow-utils are asked where the kernel needs privileges."""
-    from oci_runtime.linux.user_namespace import mapping_text, write_proc
-
-    if _is_own(uids, posix.geteuid()):
-        write_proc(pid, "uid_map", mapping_text(uids), "/linux/uidMappings")
-    else:
-        _run_helper("newuidmap", pid, uids, "/linux/uidMappings")
-    if _is_own(gids, posix.getegid()):
-        write_proc(pid, "setgroups", "deny", "/linux/gidMappings")
-        write_proc(pid, "gid_map", mapping_text(gids), "/linux/gidMappings")
-    else:
-        _run_helper("newgidmap", pid, gids, "/linux/gidMappings")
-
-
-def groups_are_denied(gids: Sequence[IDMapping]) -> bool:
-    """Whether map_ids_without_privileges() gives setgroups(2) up."""
-    return _is_own(gids, posix.getegid())
-
-
-def _is_own(mappings: Sequence[IDMapping], own: int) -> bool:
-    return len(mappings) == 1 and mappings[0]["size"] == 1 and mappings[0]["hostID"] == own
-
-
-def _run_helper(name: str, pid: int, mappings: Sequence[IDMapping], pointer: str) -> None:
-    arguments = [name, str(pid)]
-    for mapping in mappings:
-        arguments += [str(mapping["containerID"]), str(mapping["hostID"]), str(mapping["size"])]
-    try:
-        helper = posix.posix_spawnp(name, arguments, posix.environ)
-    except OSError as error:
-        raise SystemCallError(f"cannot run {name} (package uidmap)", error.errno or 0, pointer) from error
-    status = posix.waitstatus_to_exitcode(posix.waitpid(helper, 0)[1])
-    if status:
-        raise PyociError(f"{name} refused the mappings ({pointer}): exit status {status}; see subuid(5)")
 
 
 def oom_score_adj() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posix
-from errno import EACCES, EBUSY, ECONNRESET, EOPNOTSUPP
+from errno import EACCES, EBUSY, ECONNRESET, ENOENT, EOPNOTSUPP, EPERM
 
 from oci_runtime._shim import ffi, lib
 from oci_runtime.errors import PyociError, SystemCallError
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 # seconds
 DEATH_TIMEOUT = 2.0
+
+# A cgroup that takes no processes, or to which an ordinary user, from where he is, may not move any: cgroups(7).
+_NOT_INTO_CGROUP = (EBUSY, EOPNOTSUPP, EACCES, EPERM, ENOENT)
 
 _STEPS = ("", "join namespaces", "clone", "enter the cgroup", "become root in the user namespace", "execute init")
 
@@ -174,7 +177,7 @@ def spawn(request: Request, plan: Plan) -> Child:
     pidfd = ffi.new("int *")
     pid = lib.sys_spawn(wanted, pidfd)
     in_cgroup = True
-    if pid in (-EACCES, -EBUSY, -EOPNOTSUPP) and wanted.cgroup >= 0:
+    if -pid in _NOT_INTO_CGROUP and pidfd[0] == -lib.STEP_CLONE and wanted.cgroup >= 0:
         in_cgroup, wanted.cgroup = False, -1
         pid = lib.sys_spawn(wanted, pidfd)
     for fd in (init, code, theirs, *keep):

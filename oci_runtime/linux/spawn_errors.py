@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EACCES, EISDIR, ENOENT, ENOEXEC, ENOTDIR, ETIMEDOUT
+from errno import EACCES, EISDIR, ENOENT, ENOEXEC, ENOTDIR, EPERM, ETIMEDOUT
 from posix import strerror
 
 from oci_runtime._shim import lib
@@ -56,6 +56,13 @@ _VERBS = {
 }
 
 
+_MOUNT_NAMESPACES = {
+    "mqueue": "a user namespace can mount one only for an ipc namespace of its own; else bind /dev/mqueue",
+    "proc": "a user namespace can mount one only for a pid namespace of its own, with all of it seen; else bind /proc",
+    "sysfs": "a user namespace can mount one only for a network namespace of its own; else bind /sys",
+}
+
+
 class HookError(PyociError):
     """A hook in the container failed."""
 
@@ -72,7 +79,20 @@ def operation_failure(report: Report, plan: Plan | None) -> PyociError:
         return _not_executed(operation, report.value, detail)
     if operation.code == lib.OP_HOOK:
         return _hook_failed(operation, report.value, " ".join(report.text.split()))
-    return SystemCallError(_describe(operation) + detail, report.value, operation.pointer)
+    return SystemCallError(
+        _describe(operation) + (detail or _hint(operation, report.value)), report.value, operation.pointer
+    )
+
+
+def _hint(operation: Operation, errno: int) -> str:
+    """What makes the difference where the kernel only says that it is not permitted."""
+    if errno != EPERM:
+        return ""
+    if operation.code == lib.OP_USER and operation.s[0]:
+        return " (setgroups is denied in the user namespace, so there can be no additionalGids: user_namespaces(7))"
+    if operation.code == lib.OP_MOUNT and operation.s[0] in _MOUNT_NAMESPACES:
+        return f" ({_MOUNT_NAMESPACES[str(operation.s[0])]})"
+    return ""
 
 
 def _describe(operation: Operation) -> str:

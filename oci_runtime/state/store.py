@@ -12,7 +12,7 @@ and what is found under an id always has a state. The lock is flock(2) on the di
 from __future__ import annotations
 
 import posix
-from errno import EEXIST, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EWOULDBLOCK
+from errno import EACCES, EEXIST, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EWOULDBLOCK
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 
 from oci_runtime.errors import PyociError, StateError
@@ -174,7 +174,13 @@ def create(root: str, record: Record, config: bytes) -> Container:
     except OSError as error:
         if error.errno in (EEXIST, ENOTEMPTY):
             raise _taken(container_id) from None
-        raise PyociError(f"cannot keep the state of container {container_id!r} in {root}: {error.strerror}") from error
+        raise PyociError(f"cannot keep the state of container {container_id!r} in {root}: {_why(error)}") from error
+
+
+def _why(error: OSError) -> str:
+    if error.errno == EACCES and posix.geteuid() != 0:
+        return f"{error.strerror}; set XDG_RUNTIME_DIR to a directory of yours, or give --root"
+    return str(error.strerror)
 
 
 def check_free(root: str, container_id: str) -> None:
@@ -218,6 +224,7 @@ def load(root: str, container_id: str) -> Container:
             raise does_not_exist(container_id) from None
         raise PyociError(f"cannot open {root}/{container_id}: {error.strerror}") from error
     try:
+        _check_owner(directory, f"{root}/{container_id}")
         record = _parse(_read(directory, "state.json"), f"{root}/{container_id}")
     except FileNotFoundError:
         posix.close(directory)
@@ -226,6 +233,13 @@ def load(root: str, container_id: str) -> Container:
         posix.close(directory)
         raise
     return Container(root, container_id, directory, record)
+
+
+def _check_owner(directory: int, path: str) -> None:
+    """PyociError for a container that is neither the caller's nor root's: its hooks run with the caller's rights."""
+    owner = posix.fstat(directory).st_uid
+    if owner not in (posix.geteuid(), 0):
+        raise PyociError(f"{path} is the container of user {owner}; only that user may use it")
 
 
 def open_damaged(root: str, container_id: str) -> Container:
@@ -313,11 +327,11 @@ def _make_directories(path: str) -> None:
     except FileNotFoundError as error:
         parent = path.rpartition("/")[0]
         if _exists(parent):
-            raise PyociError(f"cannot make the state directory {path}: {error.strerror}") from error
+            raise PyociError(f"cannot make the state directory {path}: {_why(error)}") from error
         _make_directories(parent)
         _make_directories(path)
     except OSError as error:
-        raise PyociError(f"cannot make the state directory {path}: {error.strerror}") from error
+        raise PyociError(f"cannot make the state directory {path}: {_why(error)}") from error
 
 
 def _write_atomically(directory: int, name: str, data: bytes) -> None:

@@ -52,6 +52,10 @@ class Manager:
         """Make the cgroups. `owner` is the host uid a v2 cgroup is delegated to (Runtime Spec, Cgroup ownership)."""
         raise NotImplementedError
 
+    def create_permitted(self, owner: int | None = None) -> None:
+        """create() without the v1 hierarchies in which the runtime may make none; to_state() tells what is left."""
+        self.create(owner)
+
     def start(self, pid: int, owner: int | None = None) -> None:
         """With `needs_process`: what create() could not do before there was a process to be in the cgroup.
 

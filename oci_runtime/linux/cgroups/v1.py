@@ -29,7 +29,7 @@ _TOLERATED = (EACCES, EBUSY, EOPNOTSUPP, EPERM, EROFS)
 class V1(Manager):
     """The manager of v1 and hybrid hosts. `hierarchies` are v1 only, `unified` is the one in the v2 tree."""
 
-    __slots__ = ("hierarchies", "unified")
+    __slots__ = ("_refused", "hierarchies", "unified")
 
     version = 1
 
@@ -37,6 +37,7 @@ class V1(Manager):
         super().__init__(resources)
         self.hierarchies = [cgroup for cgroup in cgroups if cgroup.version == 1]
         self.unified = next((cgroup for cgroup in cgroups if cgroup.version == 2), None)
+        self._refused: list[tuple[str, str]] = []  # controllers, and why create() left them out
 
     def to_state(self) -> dict[str, Any]:
         return {"driver": "cgroupfs", "cgroups": [cgroup.to_state() for cgroup in self._cgroups()]}
@@ -65,15 +66,24 @@ class V1(Manager):
 
     def create(self, owner: int | None = None) -> None:
         """As in the interface; `owner` is ignored, v1 cgroups cannot be delegated safely (Runtime Spec)."""
+        self._create(permitted=False)
+
+    def create_permitted(self, owner: int | None = None) -> None:
+        self._create(permitted=True)
+
+    def _create(self, *, permitted: bool) -> None:
         for cgroup in self._cgroups():
             try:
                 cgroup.make(self._inherit_cpuset if "cpuset" in cgroup.controllers else None)
             except OSError as error:
-                if not _optional(cgroup) or error.errno not in _TOLERATED:
+                if not (permitted or _optional(cgroup)) or error.errno not in _TOLERATED:
                     raise SystemCallError(f"cannot create cgroup {cgroup}", error.errno or 0, PATH_POINTER) from None
+                self._refused += [(name, f"{cgroup}: {error.strerror}") for name in cgroup.controllers]
                 self._drop(cgroup)
 
     def _drop(self, cgroup: Cgroup) -> None:
+        if cgroup.created:  # and then not prepared
+            cgroup.remove()
         cgroup.close()
         if cgroup is self.unified:
             self.unified = None
@@ -127,6 +137,9 @@ class V1(Manager):
         return found
 
     def _why_missing(self, controller: str) -> str:
+        for name, why in self._refused:
+            if name == controller:
+                return f"the container cannot have a cgroup of it, {why}"
         have = ", ".join(name for cgroup in self.hierarchies for name in cgroup.controllers)
         return f"the cgroup v1 controllers mounted on this host are: {have}"
 
@@ -215,7 +228,7 @@ class V1(Manager):
 
     def _main(self) -> Cgroup:
         """The hierarchy asked for processes; as in runc the one of the devices controller."""
-        return self.find("devices") or self.hierarchies[0]
+        return self.find("devices") or self._cgroups()[0]
 
     def kill_all(self) -> None:
         if self._kill_by_v2():
