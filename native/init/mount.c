@@ -319,6 +319,32 @@ int op_masked_path(struct init *init, const struct plan_op *op)
     return error;
 }
 
+/* The tree at a directory that open_tree(2) has refused, since its mount is unbindable: it is bindable meanwhile. A file
+ * is refused for good, for no way leads from it to its mount, unless it is one. */
+static int clone_unbindable(int fd)
+{
+    struct statx st;
+    int root = fd, error;
+    while (!(error = sys_statx(root, "", AT_EMPTY_PATH, &st)) && !(st.stx_attributes & STATX_ATTR_MOUNT_ROOT)) {
+        int above = sys_openat(root, "..", O_PATH | O_DIRECTORY, 0);
+        if (root != fd)
+            sys_close(root);
+        if (above < 0)
+            return -E_INVAL;
+        root = above;
+    }
+    if (!error)
+        error = set_attributes(root, 0, 0, 0, MS_PRIVATE);
+    int mount = error ? error : sys_open_tree(fd, "", AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE);
+    if (mount >= 0)
+        error = set_attributes(root, 0, 0, 0, MS_UNBINDABLE);
+    if (root != fd)
+        sys_close(root);
+    if (mount >= 0 && error)
+        sys_close(mount);
+    return error ? error : mount;
+}
+
 int op_readonly_path(struct init *init, const struct plan_op *op)
 {
     if (text_equal(op_text(init, op, 0), "/"))
@@ -327,6 +353,8 @@ int op_readonly_path(struct init *init, const struct plan_op *op)
     if (fd < 0)
         return missing(fd) ? 0 : fd;
     int mount = sys_open_tree(fd, "", AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE);
+    if (mount == -E_INVAL)
+        mount = clone_unbindable(fd);
     int error = mount < 0 ? mount : set_attributes(mount, 0, MOUNT_ATTR_RDONLY, 0, 0);
     if (!error)
         error = sys_move_mount(mount, fd, "");

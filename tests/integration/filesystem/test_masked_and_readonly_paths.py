@@ -135,3 +135,33 @@ def test_in_a_user_namespace(bundle: Bundle, pyoci: Pyoci) -> None:
     done = pyoci.run(bundle.shell("ls -A /sys/firmware; cat /proc/keys; echo x > /proc/sys/kernel/domainname || true"))
     assert done.out == ""
     assert "Read-only file system" in done.err
+
+
+@pytest.mark.parametrize("path", ["/mnt", "/mnt/sub", "/mnt/sub/deep", "/mnt/below/inner"])
+@pytest.mark.parametrize("propagation", ["unbindable", "runbindable"])
+def test_read_only_on_an_unbindable_mount(
+    bundle: Bundle, pyoci: Pyoci, host: HostMounts, propagation: str, path: str
+) -> None:
+    """As which it stays: the mount is bindable only as long as it takes."""
+    source = host.tmpfs("source")
+    (source / "sub/deep").mkdir(parents=True)
+    (source / "below").mkdir()
+    (host.tmpfs(source / "below") / "inner").mkdir()
+    bundle.mount("/mnt", "bind", str(source), ["rbind", propagation])
+    bundle.linux["readonlyPaths"] = [path]
+    script = f"cat /proc/self/mountinfo; touch {path}/file 2>&1 || true; touch /mnt/sub/../file 2>&1 || true"
+    lines = pyoci.run(bundle.shell(script)).out.splitlines()
+    assert f"touch: {path}/file: Read-only file system" in lines
+    assert len([line for line in lines if line.startswith("touch: ")]) == (2 if path == "/mnt" else 1)
+    (line,) = [line for line in lines if line.split()[4:5] == ["/mnt"]][:1]
+    assert "unbindable" in line.split()
+
+
+def test_read_only_file_on_an_unbindable_mount_is_refused(bundle: Bundle, pyoci: Pyoci, host: HostMounts) -> None:
+    """As by runc."""
+    (host.tmpfs("source") / "file").touch()
+    bundle.mount("/mnt", "bind", str(host.directory / "source"), ["rbind", "unbindable"])
+    bundle.linux["readonlyPaths"] = ["/mnt/file"]
+    done = pyoci.run(bundle, check=False)
+    assert done.code == 1
+    assert "/linux/readonlyPaths/0" in done.err
