@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """Write the command `pyoci`, and beside it the bundle of oci_runtime's compiled modules (bundle_importer.py).
 
-    python scripts/make_launcher.py --package DIR --dependencies DIR [--checked] [--bundle DIR] [--root DIR] OUTPUT
+    python scripts/make_launcher.py --package DIR --dependencies DIR [--checked] [--script] [--bundle DIR] [--root DIR]
+        OUTPUT
 
 --package       folder that holds oci_runtime
 --dependencies  folder that holds cffi's _cffi_backend, jsonschema and pyroute2
 --checked       a module whose source has changed since is imported from its source (for a checkout)
+--script        write a script even where native/interpreter.c can be linked
 --bundle        folder of the bundle, default that of OUTPUT
 --root          prefix to leave out of every path that is written (DESTDIR)
 
-The launcher starts the real interpreter, not a venv's, with -I and -S: no site module, no PYTHON* variable, no current
-directory on sys.path.
+The command is native/interpreter.c, linked with the interpreter's static library. Where there is none it is a script of
+five lines for the real interpreter, not a venv's, and each command starts a fifth slower. Both
+are isolated (-I) and without site (-S): no PYTHON* variable, no current directory on sys.path.
 """
 
 from __future__ import annotations
@@ -24,14 +27,20 @@ import importlib.util
 import marshal
 import os
 import sys
+import sysconfig
 from pathlib import Path
 from types import CodeType
 from typing import TypeVar
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from native import build_interpreter
 
 Documented = TypeVar("Documented", ast.Module, ast.ClassDef, ast.FunctionDef)
 
 PACKAGE = "oci_runtime"
 IMPORTER = Path(__file__).with_name("bundle_importer.py")
+ENCODINGS = Path(__file__).with_name("startup_encodings.py")
 LAUNCHER = """\
 #!{interpreter} -IS
 from marshal import loads
@@ -195,8 +204,44 @@ def replace(path: Path, data: bytes, mode: int) -> None:
         fresh.unlink(missing_ok=True)
 
 
-def write(output: Path, package: Path, dependencies: Path, bundle_dir: Path, root: str, checked: bool) -> None:
-    """Writes the bundle and the launcher `output`; the paths in them lack the prefix `root`."""
+def encodings() -> bytes:
+    """startup_encodings.py, marshalled, with the folder of the standard library as LIBRARY."""
+    tree = ast.parse(ENCODINGS.read_bytes())
+    tree.body[1:1] = ast.parse(f"LIBRARY = {sysconfig.get_path('stdlib')!r}").body
+    return marshal.dumps(compiled(tree, "<frozen encodings>"))
+
+
+def launcher(bundle: str, head_size: int, script: bool) -> bytes:
+    """The command: the linked program, or the script if that is asked for or nothing else can be had."""
+    interpreter = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+    if not script:
+        try:
+            return build_interpreter.build(interpreter, bundle, head_size, encodings())
+        except build_interpreter.Unavailable as reason:
+            print(f"make_launcher: a script, which starts slower than a linked program: {reason}", file=sys.stderr)
+    return LAUNCHER.format(interpreter=interpreter, bundle=bundle, head=head_size).encode()
+
+
+class Options(argparse.Namespace):
+    """The command line."""
+
+    package: Path
+    dependencies: Path
+    bundle: Path | None
+    root: str
+    checked: bool
+    script: bool
+    output: Path
+
+
+def write(options: Options) -> None:
+    """Writes the bundle and the command; the paths in them lack the prefix `root`."""
+    output = options.output.absolute()
+    bundle_dir = (options.bundle or output.parent).absolute()
+    bundle_dir.mkdir(parents=True, exist_ok=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    package, dependencies = options.package.absolute(), options.dependencies.absolute()
+    root, checked = options.root.rstrip("/"), options.checked
 
     def shown(path: Path) -> str:
         return str(path).removeprefix(root)
@@ -227,9 +272,7 @@ def write(output: Path, package: Path, dependencies: Path, bundle_dir: Path, roo
     if len(head) > room:
         raise AssertionError("the head outgrew its room")
     replace(bundle, head.ljust(room, b"\0") + body, 0o644)
-    interpreter = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
-    text = LAUNCHER.format(interpreter=interpreter, bundle=shown(bundle), head=len(head))
-    replace(output, text.encode(), 0o755)
+    replace(output, launcher(shown(bundle), len(head), options.script), 0o755)
     # A command that began a moment ago may still read the bundle before this one.
     old = sorted(bundle_dir.glob(f"{output.name}-*.bundle"), key=lambda path: path.stat().st_mtime_ns)
     for outdated in old[:-2]:
@@ -243,14 +286,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--root", default="")
     parser.add_argument("--checked", action="store_true")
+    parser.add_argument("--script", action="store_true")
     parser.add_argument("output", type=Path)
-    options = parser.parse_args(argv)
-    output = options.output.absolute()
-    bundle_dir = (options.bundle or output.parent).absolute()
-    bundle_dir.mkdir(parents=True, exist_ok=True)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    package, dependencies = options.package.absolute(), options.dependencies.absolute()
-    write(output, package, dependencies, bundle_dir, options.root.rstrip("/"), options.checked)
+    write(parser.parse_args(argv, Options()))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What is shipped works where it is put: the launcher, the installed tree, the wheel and the source archive."""
+"""What is shipped works where it is put: the installed tree, the wheel and the source archive."""
 
 from __future__ import annotations
 
@@ -117,9 +117,8 @@ def test_make_install(tmp_path: Path, minimal_bundle: Bundle, state_root: Path) 
     run(*arguments)
     pyoci = prefix / "bin" / "pyoci"
     runs_a_container(pyoci, minimal_bundle, state_root, "installed")
-    assert str(ROOT) not in pyoci.read_text()
-    for bundle in (prefix / "lib" / "pyoci").glob("*.bundle"):
-        assert str(ROOT).encode() not in bundle.read_bytes()
+    for path in (pyoci, *(prefix / "lib" / "pyoci").glob("*.bundle")):
+        assert str(ROOT).encode() not in path.read_bytes()
     run(*arguments[:-1], "uninstall")
     assert not [path for path in prefix.rglob("*") if not path.is_dir()]
 
@@ -128,50 +127,9 @@ def test_make_install_into_a_staging_folder(tmp_path: Path) -> None:
     run("make", "-s", "-C", ROOT, "PREFIX=/opt/there", f"DESTDIR={tmp_path}", "install")
     launcher = tmp_path / "opt/there/bin/pyoci"
     assert stat.S_IMODE(launcher.stat().st_mode) == 0o755
-    assert "'/opt/there/lib/pyoci/pyoci-" in launcher.read_text()
+    assert b"/opt/there/lib/pyoci/pyoci-" in launcher.read_bytes()
     for path in (launcher, *(tmp_path / "opt/there/lib/pyoci").glob("*.bundle")):
         assert str(tmp_path).encode() not in path.read_bytes()
-
-
-@pytest.mark.parametrize("name", ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONVERBOSE"])
-def test_the_launcher_ignores_the_environment(pyoci: Path, tmp_path: Path, name: str) -> None:
-    (tmp_path / "posix.py").write_text("raise SystemExit('not isolated')")
-    (tmp_path / "oci_runtime.py").write_text("raise SystemExit('not isolated')")
-    (tmp_path / "sitecustomize.py").write_text("raise SystemExit('not isolated')")
-    result = subprocess.run(
-        [pyoci, "--version"], env={name: str(tmp_path)}, cwd=tmp_path, capture_output=True, text=True
-    )
-    assert (result.returncode, result.stderr) == (0, "")
-
-
-def test_the_launcher_imports_a_changed_module_from_its_source(tmp_path: Path) -> None:
-    """A checkout's bundle must not hide an edit."""
-    package = tmp_path / "oci_runtime"
-    run("cp", "-r", ROOT / "oci_runtime", package)
-    site = run(sys.executable, "-c", "import sysconfig; print(sysconfig.get_path('platlib'))").strip()
-    make = (sys.executable, ROOT / "scripts" / "make_launcher.py", "--package", tmp_path, "--dependencies", site)
-    launcher = tmp_path / "bin" / "pyoci"
-    run(*make, "--checked", launcher)
-    assert run(launcher, "--version").startswith("pyoci version ")
-    main = package / "cli" / "main.py"
-    main.write_text("def run_and_exit():\n    print('edited')\n")
-    assert run(launcher, "--version") == "edited\n"
-    main.unlink()
-    result = subprocess.run([launcher, "--version"], capture_output=True, text=True)
-    assert result.returncode == 1
-    assert "No module named 'oci_runtime.cli.main'" in result.stderr
-
-
-def test_a_traceback_through_the_bundle_shows_the_source(tmp_path: Path) -> None:
-    package = tmp_path / "oci_runtime"
-    run("cp", "-r", ROOT / "oci_runtime", package)
-    (package / "cli" / "main.py").write_text("def run_and_exit():\n    raise ValueError('boom')  # here\n")
-    site = run(sys.executable, "-c", "import sysconfig; print(sysconfig.get_path('platlib'))").strip()
-    launcher = tmp_path / "pyoci"
-    run(sys.executable, ROOT / "scripts" / "make_launcher.py", "--package", tmp_path, "--dependencies", site, launcher)
-    result = subprocess.run([launcher], capture_output=True, text=True)
-    assert f'File "{package}/cli/main.py", line 2, in run_and_exit' in result.stderr
-    assert "raise ValueError('boom')  # here" in result.stderr
 
 
 def test_the_version_is_said_once() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,14 +59,25 @@ sys.exit(status != 0)
 """
 
 
+@pytest.fixture(scope="session")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command as a script, into which Python can look: the program has the same importer and modules."""
+    root = Path(__file__).resolve().parents[3]
+    output = tmp_path_factory.mktemp("script") / "pyoci"
+    options = ["--script", "--checked", "--package", str(root), "--dependencies", sysconfig.get_path("platlib")]
+    command = [sys.executable, str(root / "scripts" / "make_launcher.py"), *options, str(output)]
+    subprocess.run(command, check=True, timeout=120)
+    return output
+
+
 @pytest.fixture
-def imports_of(pyoci: Pyoci, directory: Path) -> object:
+def imports_of(pyoci: Pyoci, directory: Path, script: Path) -> object:
     """Runs a command and gives the names of the modules that it loaded."""
 
     def run(*arguments: str) -> set[str]:
         report = directory / "modules"
         report.unlink(missing_ok=True)
-        argv = ["/usr/bin/python3", "-I", "-S", "-c", WATCHED, pyoci.executable, str(report)]
+        argv = ["/usr/bin/python3", "-I", "-S", "-c", WATCHED, str(script), str(report)]
         argv += pyoci.command(*arguments)[1:]
         # no pipe, which a container that goes on would keep open
         with open(directory / "errors", "w+") as errors:
