@@ -130,11 +130,8 @@ def _blkio(writes: list[Write], block_io: BlockIO, pointer: str) -> None:
 
 
 def _hugetlb(writes: list[Write], size: str, limit: int, pointer: str) -> None:
-    # the second name of each is that of the v2 tree, which has the controller on some hybrid hosts
-    files = (f"hugetlb.{size}.limit_in_bytes", f"hugetlb.{size}.max")
-    reservation = (f"hugetlb.{size}.rsvd.limit_in_bytes", f"hugetlb.{size}.rsvd.max")
-    writes.append(Write("hugetlb", files, str(limit), pointer))
-    writes.append(Write("hugetlb", reservation, str(limit), pointer, optional=True))
+    writes.append(Write("hugetlb", f"hugetlb.{size}.limit_in_bytes", str(limit), pointer))
+    writes.append(Write("hugetlb", f"hugetlb.{size}.rsvd.limit_in_bytes", str(limit), pointer, optional=True))
 
 
 def _network(writes: list[Write], network: Network, pointer: str) -> None:

@@ -89,23 +89,21 @@ def listed(text: str) -> list[int]:
     return found
 
 
-def pids(directory: int) -> Stats:
-    """ "pids", in v1 and v2 alike; a limit of 0 is none."""
+def pids(directory: int, found: Stats) -> None:
+    """The member "pids", in v1 and v2 alike; a limit of 0 is none."""
     limit = number(optional(directory, "pids.max"))
     current = number(optional(directory, "pids.current"))
-    return without_zeros({"current": current, "limit": 0 if limit == UNLIMITED else limit})
+    found["pids"] = without_zeros({"current": current, "limit": 0 if limit == UNLIMITED else limit})
 
 
-def hugetlb_v2(directory: int) -> Stats:
-    """ "hugetlb" of a cgroup in the v2 tree: of each page size what is reserved, or used on a kernel that does not
-    account reservations."""
-    found = {}
+def hugetlb_v2(directory: int, found: Stats) -> None:
+    """The member "hugetlb" of a cgroup in the v2 tree: of each page size what is reserved, or used on a kernel that
+    does not account reservations."""
     for size in page_sizes():
         usage = optional(directory, f"hugetlb.{size}.rsvd.current") or optional(directory, f"hugetlb.{size}.current")
         if usage:
             failures = pairs(optional(directory, f"hugetlb.{size}.events")).get("max", 0)
-            found[size] = without_zeros({"usage": number(usage), "failcnt": failures}, "failcnt")
-    return found
+            found["hugetlb"][size] = without_zeros({"usage": number(usage), "failcnt": failures}, "failcnt")
 
 
 def page_sizes() -> list[str]:
@@ -125,7 +123,7 @@ def page_sizes() -> list[str]:
 
 
 def add_pressure(directory: int, into: Stats) -> None:
-    """ "psi" of cpu, memory and blkio: the kernel's accounting/psi, percentages and, in total, microseconds."""
+    """The members "psi" of cpu, memory and blkio: percentages, and in total microseconds (accounting/psi)."""
     for key, file in (("cpu", "cpu.pressure"), ("memory", "memory.pressure"), ("blkio", "io.pressure")):
         if found := _pressure(directory, file):
             into[key]["psi"] = found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oci_runtime.linux.cgroups import stats
+from oci_runtime.linux.cgroups import stats, stats_v2
 from oci_runtime.linux.cgroups.stats import listed, number, optional, pairs, without_zeros
 
 TYPE_CHECKING = False
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from oci_runtime.linux.cgroups.cgroup import Cgroup
     from oci_runtime.linux.cgroups.stats import Stats
+
+    Collect = Callable[[int, Stats], None]
 
 _TICK = 10_000_000  # ns: the 1/100 s of cpuacct.stat, whatever the kernel's own HZ
 
@@ -58,21 +60,25 @@ def collect(find: Callable[[str], Cgroup | None], unified: Cgroup | None) -> Sta
     the v2 tree. Raises OSError."""
     found = stats.empty()
 
-    def look(controller: str, into: Callable[[int, Stats], None]) -> None:
-        cgroup = find(controller)
-        if cgroup is not None and (directory := cgroup.open()) >= 0:
-            into(directory, found)
+    there = -1 if unified is None else unified.open()
 
-    look("cpuset", _cpuset)
-    look("memory", _memory)
-    look("cpu", _cpu)
-    look("cpuacct", _cpuacct)
-    look("pids", _pids)
-    look("blkio", _blkio)
-    look("hugetlb", _hugetlb)
-    if unified is not None and (directory := unified.open()) >= 0:
-        stats.add_pressure(directory, found)
-        found["hugetlb"] = found["hugetlb"] or stats.hugetlb_v2(directory)
+    def look(controller: str, v1: Collect, v2: Collect) -> None:
+        cgroup = find(controller)
+        if cgroup is None:
+            if there >= 0:
+                v2(there, found)
+        elif (directory := cgroup.open()) >= 0:
+            v1(directory, found)
+
+    look("cpuset", _cpuset, stats_v2.cpuset)
+    look("memory", _memory, stats_v2.memory)
+    look("cpuacct", _cpuacct, stats_v2.cpu_usage)
+    look("cpu", _cpu, stats_v2.cpu_throttling)
+    look("pids", stats.pids, stats_v2.pids)
+    look("blkio", _blkio, stats_v2.io)
+    look("hugetlb", _hugetlb, stats.hugetlb_v2)
+    if there >= 0:
+        stats.add_pressure(there, found)
     return found
 
 
@@ -119,10 +125,6 @@ def _memory_entry(directory: int, prefix: str) -> Stats:
     files = {"limit": "limit_in_bytes", "usage": "usage_in_bytes", "max": "max_usage_in_bytes", "failcnt": "failcnt"}
     values = {name: number(optional(directory, prefix + file)) for name, file in files.items()}
     return without_zeros(values, "limit", "failcnt")
-
-
-def _pids(directory: int, found: Stats) -> None:
-    found["pids"] = stats.pids(directory)
 
 
 def _blkio(directory: int, found: Stats) -> None:

@@ -22,22 +22,21 @@ _IO = {
 def collect(directory: int) -> Stats:
     """All there is to know of the cgroup. Raises OSError."""
     found = stats.empty()
-    _cpu(directory, found)
-    _memory(directory, found)
-    _io(directory, found)
-    cpus, mems = (listed(optional(directory, f"cpuset.{name}.effective")) for name in ("cpus", "mems"))
-    found["cpuset"].update(without_zeros({"cpus": cpus, "mems": mems}))
-    found["pids"] = stats.pids(directory) or {"current": _count(directory)}
-    found["hugetlb"] = stats.hugetlb_v2(directory)
-    stats.add_pressure(directory, found)
+    for add in (cpu_usage, cpu_throttling, cpuset, memory, io, pids, stats.hugetlb_v2, stats.add_pressure):
+        add(directory, found)
     return found
 
 
-def _cpu(directory: int, found: Stats) -> None:
+def cpu_usage(directory: int, found: Stats) -> None:
+    """Every cgroup counts it, whether it has the controller or not."""
     there = pairs(optional(directory, "cpu.stat"))
     usage = {"total": "usage_usec", "kernel": "system_usec", "user": "user_usec"}
     values = {name: there.get(file, 0) * 1000 for name, file in usage.items()}
     found["cpu"]["usage"] = without_zeros(values, "kernel", "user")
+
+
+def cpu_throttling(directory: int, found: Stats) -> None:
+    there = pairs(optional(directory, "cpu.stat"))
     throttling = {
         "periods": there.get("nr_periods", 0),
         "throttledPeriods": there.get("nr_throttled", 0),
@@ -46,8 +45,13 @@ def _cpu(directory: int, found: Stats) -> None:
     found["cpu"]["throttling"] = without_zeros(throttling)
 
 
-def _memory(directory: int, found: Stats) -> None:
-    memory, raw = found["memory"], pairs(optional(directory, "memory.stat"))
+def cpuset(directory: int, found: Stats) -> None:
+    cpus, mems = (listed(optional(directory, f"cpuset.{name}.effective")) for name in ("cpus", "mems"))
+    found["cpuset"].update(without_zeros({"cpus": cpus, "mems": mems}))
+
+
+def memory(directory: int, found: Stats) -> None:
+    entries, raw = found["memory"], pairs(optional(directory, "memory.stat"))
     if not raw:
         return
     usage = _memory_entry(directory, "memory.")
@@ -56,9 +60,9 @@ def _memory(directory: int, found: Stats) -> None:
     swap["usage"] += usage["usage"]
     swap["limit"] = UNLIMITED if UNLIMITED in (usage["limit"], swap["limit"]) else usage["limit"] + swap["limit"]
     swap["max"] = 0
-    memory["usage"] = without_zeros(usage, "limit", "failcnt")
-    memory["swap"] = without_zeros(swap, "limit", "failcnt")
-    memory.update(without_zeros({"cache": raw.get("file", 0), "raw": raw}))
+    entries["usage"] = without_zeros(usage, "limit", "failcnt")
+    entries["swap"] = without_zeros(swap, "limit", "failcnt")
+    entries.update(without_zeros({"cache": raw.get("file", 0), "raw": raw}))
 
 
 def _memory_entry(directory: int, prefix: str) -> dict[str, int]:
@@ -67,7 +71,7 @@ def _memory_entry(directory: int, prefix: str) -> dict[str, int]:
     return {**values, "failcnt": 0}
 
 
-def _io(directory: int, found: Stats) -> None:
+def io(directory: int, found: Stats) -> None:
     for line in optional(directory, "io.stat").splitlines():
         device, *fields = line.split()
         major, _, minor = device.partition(":")
@@ -77,6 +81,12 @@ def _io(directory: int, found: Stats) -> None:
                 name, operation = _IO[key]
                 entry = {"major": int(major), "minor": int(minor), "op": operation, "value": number(value)}
                 found["blkio"].setdefault(name, []).append(without_zeros(entry))
+
+
+def pids(directory: int, found: Stats) -> None:
+    stats.pids(directory, found)
+    if not found["pids"]:
+        found["pids"] = {"current": _count(directory)}
 
 
 def _count(directory: int) -> int:

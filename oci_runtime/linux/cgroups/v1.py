@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from oci_runtime.linux.cgroups.limits import Write
     from oci_runtime.linux.cgroups.manager import Subcgroups
     from oci_runtime.linux.cgroups.mounts import ContainerMounts
     from oci_runtime.linux.cgroups.oom_notices import OomNotices
@@ -109,23 +110,44 @@ class V1(Manager):
 
     def apply(self, resources: Resources | None, *, pointer: str = "/linux/resources", devices: bool = True) -> None:
         if resources and (resources.keys() - {"devices"}):
-            from oci_runtime.linux.cgroups import limits, limits_v1
+            from oci_runtime.linux.cgroups import limits
 
-            limits.run(limits_v1.plan(resources, pointer), self._holder, self._why_missing)
+            limits.run(self._plan(resources, pointer), self._holder, self._why_missing)
         if devices:
             self.apply_devices(resources, pointer=pointer)
 
     def update(self, resources: Resources, *, pointer: str) -> Snapshot:
-        from oci_runtime.linux.cgroups import limits_v1, snapshot
+        from oci_runtime.linux.cgroups import snapshot
 
-        return snapshot.run(limits_v1.plan(resources, pointer), self._holder, self._why_missing)
+        return snapshot.run(self._plan(resources, pointer), self._holder, self._why_missing)
+
+    def _plan(self, resources: Resources, pointer: str) -> list[Write]:
+        from oci_runtime.linux.cgroups import hybrid, limits_v1
+
+        there, here = hybrid.split(resources, self.find, self._unified_controllers)
+        writes = limits_v1.plan(there, pointer)
+        if here and self.unified is not None:
+            from oci_runtime.linux.cgroups import limits_v2
+
+            writes += limits_v2.plan(here, pointer)
+            if "memory" in here:
+                limits_v2.check_before_update(self.unified, here, pointer)
+        return writes
+
+    def _unified_controllers(self) -> list[str]:
+        """Those that the host has left to the v2 tree."""
+        if self.unified is None:
+            return []
+        try:
+            return _fs.read(self.unified.open_root(), "cgroup.controllers").split()
+        except OSError as error:
+            raise SystemCallError(f"cannot read {self.unified.mount}/cgroup.controllers", error.errno or 0) from None
 
     def _holder(self, controller: str) -> Cgroup | None:
         found = self.find(controller)
-        if found is None and self.unified is not None and controller in ("hugetlb", "rdma"):
+        if found is None and self.unified is not None:
             from oci_runtime.linux.cgroups.v2 import V2
 
-            # a hybrid host may have left such a controller to the v2 tree
             try:
                 V2(self.unified, self.resources).enable(controller)
             except OSError as error:
@@ -141,7 +163,10 @@ class V1(Manager):
             if name == controller:
                 return f"the container cannot have a cgroup of it, {why}"
         have = ", ".join(name for cgroup in self.hierarchies for name in cgroup.controllers)
-        return f"the cgroup v1 controllers mounted on this host are: {have}"
+        more = ", ".join(self._unified_controllers())
+        return f"the cgroup v1 controllers mounted on this host are: {have}" + (
+            f"; those of v2: {more}" if more else ""
+        )
 
     def apply_devices(self, resources: Resources | None, *, pointer: str = "/linux/resources") -> None:
         from oci_runtime.linux.cgroups import devices, devices_v1
@@ -293,8 +318,9 @@ class V1(Manager):
         return mounts.for_v1(self.hierarchies, private_namespace)
 
     def oom_kills(self) -> int:
-        memory = self.find("memory")
-        return memory.counter("memory.oom_control", "oom_kill") if memory else 0
+        if memory := self.find("memory"):
+            return memory.counter("memory.oom_control", "oom_kill")
+        return self.unified.counter("memory.events", "oom_kill") if self.unified else 0
 
     def stats(self) -> Stats:
         from oci_runtime.linux.cgroups import stats_v1
@@ -307,11 +333,11 @@ class V1(Manager):
     def oom_notices(self) -> OomNotices | None:
         from oci_runtime.linux.cgroups.oom_notices import open_notices
 
-        memory = self.find("memory")
+        memory = self.find("memory") or self.unified
         try:
             return open_notices(memory)
         except OSError as error:
-            raise SystemCallError(f"cannot watch {memory}/memory.oom_control", error.errno or 0) from None
+            raise SystemCallError(f"cannot watch the memory of {memory}", error.errno or 0) from None
 
     def path(self, controller: str = "") -> str:
         found = self.find(controller) if controller else self.unified
