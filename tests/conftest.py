@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import tempfile
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ordinary_user import User, ordinary_user
 
 from bench.bundles import Bundle, make_bundle
 
@@ -27,6 +29,15 @@ def pyoci() -> Path:
     if not launcher.exists():
         pytest.fail("build/pyoci is missing: run `make build`")
     return launcher
+
+
+@pytest.fixture(scope="session")
+def user() -> Iterator[User]:
+    """An ordinary user with ranges of subordinate ids."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a user")
+    with ordinary_user() as user:
+        yield user
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
-"""Fixtures for pyoci as an ordinary user, who is made for the session (ordinary_user.py).
+"""Fixtures for pyoci as an ordinary user, who is made for the session (tests/conftest.py, user).
 
-user        his name and ids
 rootless    the runtime as he runs it, a RootlessPyoci; his containers are deleted, and nothing of them may be left
 box         a bundle of his, as `spec --rootless` describes it: his own id, alone, is root
 delegated   cgroups that are delegated to him and that he is in
@@ -8,22 +7,13 @@ delegated   cgroups that are delegated to him and that he is in
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from containers import Bundle
-from ordinary_user import User, ordinary_user
+from ordinary_user import User
 from rootless_support import Delegation, RootlessPyoci, delegation, rootless_bundle
-
-
-@pytest.fixture(scope="session")
-def user() -> Iterator[User]:
-    if os.geteuid() != 0:
-        pytest.skip("only root can make a user")
-    with ordinary_user() as user:
-        yield user
 
 
 @pytest.fixture
