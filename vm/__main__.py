@@ -3,6 +3,7 @@
     python -m vm tree [--output DIR [--pyoci]]     a Debian root filesystem; prints or fills a directory
     python -m vm build                             everything that is cached: tree, environment, image, checkout
     python -m vm run [options] -- COMMAND...       boot, install this checkout, run, bring results back, end
+    python -m vm test                              the suites in machines with cgroup v2 and v1; see build/vm
     python -m vm start, sync, exec, fetch, shell, status, stop     a machine that stays for a while
 
 See docs/vm.md.
@@ -16,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vm import checkout, environment, session, tree
+from vm import checkout, environment, session, suite, tree
 from vm.host import ROOT, VmError
 from vm.image import image
 from vm.machine import MODES, booted
@@ -38,6 +39,10 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     booting(one)
     one.add_argument("--results", type=Path, metavar="DIR", help="where /results goes (build/vm/results)")
     commanding(one)
+    one = verb("test", "Run the suites in machines with cgroup v2 and v1; results and logs go to build/vm.")
+    one.add_argument("--cgroup", choices=sorted(MODES), action="append", help="only in this machine")
+    one.add_argument("--suite", choices=suite.SUITES, action="append", help="only this suite")
+    one.add_argument("--timeout", type=float, default=suite.TIMEOUT, metavar="SECONDS", help="for each suite")
     one = verb("start", "Boot a machine with this checkout, which stays until it is stopped.")
     booting(one)
     one.add_argument("--for", dest="keep", type=float, default=3, metavar="HOURS", help="it ends by itself (3)")
@@ -104,6 +109,8 @@ def act(options: argparse.Namespace) -> int:
             print(image(), checkout.payload(), sep="\n")
         case "run":
             return run(options)
+        case "test":
+            return suite.test(options.cgroup or ["v2", "v1"], options.suite or suite.SUITES, options.timeout)
         case "start":
             session.start(options.cgroup, options.keep * 3600, None if options.bare else checkout.payload())
         case "exec":

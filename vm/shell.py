@@ -6,6 +6,7 @@ import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from vm.host import VmError, tail
 from vm.image import login_key
@@ -26,6 +27,7 @@ def ssh(machine: Machine, user: str = "root", *, terminal: bool = False) -> list
         "ServerAliveInterval": 30,
         "ServerAliveCountMax": 10,
         "LogLevel": "ERROR",
+        "ControlPath": machine.folder / f"control-{user}",
         # the cheapest for an emulated processor
         "Ciphers": "aes128-gcm@openssh.com,chacha20-poly1305@openssh.com",
     }
@@ -33,6 +35,19 @@ def ssh(machine: Machine, user: str = "root", *, terminal: bool = False) -> list
     for name, value in options.items():
         argv += ["-o", f"{name}={value}"]
     return [*argv, f"{user}@127.0.0.1"]
+
+
+def connect(machine: Machine, user: str = "root") -> None:
+    """Log in once; the commands that come share that login, which spares each some seconds. Ends with the machine."""
+    path = machine.folder / f"control-{user}"
+    line = ssh(machine, user)
+    log = machine.folder / "ssh.log"
+    with log.open("ab") as file:  # the connection stays; it must not hold a pipe of ours open
+        code = subprocess.call(
+            [line[0], "-M", "-N", "-f", *line[1:]], stdin=subprocess.DEVNULL, stdout=file, stderr=file
+        )
+    if code or not path.exists():
+        raise VmError(f"no login as {user}: {tail(log)}\nthe console's end:\n{tail(machine.console)}")
 
 
 def remote(argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> str:
@@ -51,15 +66,19 @@ def execute(
     timeout: float | None = None,
     terminal: bool = False,
     interactive: bool = False,
+    output: IO[bytes] | None = None,
 ) -> int:
-    """Run a command in the machine with this process' output and return its exit code.
+    """Run a command in the machine with this process' output, or `output` for it, and return its exit code.
 
     Standard input is empty unless `interactive`. Raises VmError if the machine went away or `timeout`
     seconds passed; the command may then still run.
     """
+    if not (machine.folder / f"control-{user}").exists():
+        connect(machine, user)
     line = [*ssh(machine, user, terminal=terminal), remote(argv, cwd, env or {})]
     try:
-        code = subprocess.call(line, stdin=None if interactive else subprocess.DEVNULL, timeout=timeout)
+        stdin = None if interactive else subprocess.DEVNULL
+        code = subprocess.call(line, stdin=stdin, stdout=output, stderr=output, timeout=timeout)
     except subprocess.TimeoutExpired:
         raise VmError(f"not done after {timeout:.0f} s: {shlex.join(argv)}") from None
     if code == CONNECTION_FAILED and not machine.alive:

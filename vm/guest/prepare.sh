@@ -7,7 +7,7 @@ printf '127.0.0.1 localhost pyoci-vm\n::1 localhost\n' >/etc/hosts
 : >/etc/resolv.conf
 : >/etc/fstab
 # A machine with an id does not go through the presets of a first boot.
-cat /proc/sys/kernel/random/uuid | tr -d - >/etc/machine-id
+tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id
 echo 'export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' >/etc/profile.d/path.sh
 # ssh's commands read no profile.
 sed -i 's/^PATH=.*//' /etc/environment 2>/dev/null || true

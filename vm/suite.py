@@ -1,0 +1,140 @@
+"""`make vm-test`: the suites in a machine with cgroup v2 and in one with v1; reports and logs go to build/vm."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from pathlib import Path
+
+from vm import checkout, session, shell
+from vm.environment import CHECKOUT
+from vm.host import ROOT, VmError, run, say
+from vm.machine import Machine, booted
+
+PROGRAMS = "/opt/conformance"  # in the machine
+TIMEOUT = 5400.0  # seconds for one suite; emulated, on a busy host, the longest takes half of that
+PYTHON = f"{CHECKOUT}/.venv/bin/python"
+SUITES = ("conformance", "integration", "engines")
+
+
+class Outcome:
+    """How a suite ended in a machine: its exit code and what it counted."""
+
+    __slots__ = ("code", "counts", "mode", "seconds", "suite")
+
+    def __init__(self, mode: str, suite: str, code: int, seconds: float, counts: dict[str, int]) -> None:
+        self.mode = mode
+        self.suite = suite
+        self.code = code
+        self.seconds = seconds
+        self.counts = counts
+
+    @property
+    def red(self) -> bool:
+        """A suite without tests has shown nothing."""
+        return self.code != 0 or not self.counts.get("passed")
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{number} {what}" for what, number in self.counts.items())
+        verdict = f"RED (exit code {self.code})" if self.red else "green"
+        return f"{self.mode:3} {self.suite:12} {verdict:20} {self.seconds:6.0f} s  {counts or 'no results'}"
+
+
+def suites_of(mode: str, wanted: Sequence[str]) -> list[str]:
+    """The suites that are run in a machine; the OCI suite's controllers are those of cgroup v1."""
+    return [name for name in SUITES if name in wanted and (name != "conformance" or mode == "v1")]
+
+
+def command(suite: str, mode: str) -> list[str]:
+    """The command that runs a suite in the machine and leaves its results in /results."""
+    if suite == "conformance":
+        report = [f"--environment=vm-{mode}", f"--json={session.RESULTS}/conformance.json"]
+        options = [f"--programs={PROGRAMS}", "--runtime=/usr/local/bin/pyoci", "--seconds=600", "--jobs=2", *report]
+        return [PYTHON, "-u", "-m", "conformance", "run", *options]
+    return [PYTHON, "-u", "-m", "pytest", f"tests/{suite}", f"--junitxml={session.RESULTS}/{suite}.xml", "-v"]
+
+
+def counted(results: Path, suite: str) -> dict[str, int]:
+    """How many tests passed, failed and were skipped, as the suite's report says; empty without one."""
+    report = results / f"{suite}.xml"
+    if suite == "conformance" or not report.exists():
+        return {}
+    totals = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
+    for element in ElementTree.parse(report).iter("testsuite"):
+        for name in totals:
+            totals[name] += int(element.get(name, 0))
+    failed = totals["failures"] + totals["errors"]
+    return {"passed": totals["tests"] - failed - totals["skipped"], "failed": failed, "skipped": totals["skipped"]}
+
+
+def in_machine(machine: Machine, suite: str, results: Path, timeout: float) -> Outcome:
+    """Run a suite with its output here and in `results`/SUITE.log, and bring its results back."""
+    say(f"{machine.mode}: {suite}")
+    begin = time.monotonic()
+    with subprocess.Popen(["tee", str(results / f"{suite}.log")], stdin=subprocess.PIPE) as tee:
+        assert tee.stdin is not None
+        try:
+            environment = {"PYOCI_ENGINES": "required", "PYTHONUNBUFFERED": "1"}
+            code = shell.execute(
+                machine, command(suite, machine.mode), cwd=CHECKOUT, env=environment, timeout=timeout, output=tee.stdin
+            )
+        except VmError as error:
+            print(f"vm: {error}", file=sys.stderr)
+            code = shell.CONNECTION_FAILED
+        finally:
+            tee.stdin.close()
+    if machine.alive:
+        shell.fetch(machine, session.RESULTS, results)
+    return Outcome(machine.mode, suite, code, time.monotonic() - begin, counted(results, suite))
+
+
+def in_mode(mode: str, wanted: Sequence[str], programs: Path | None, archive: Path, timeout: float) -> list[Outcome]:
+    """Boot a machine, run its suites, bring its logs back. Results are in build/vm/MODE."""
+    results = ROOT / "build" / "vm" / mode
+    run(["rm", "-rf", results])
+    results.mkdir(parents=True)
+    with booted(mode) as machine:
+        try:
+            session.install(machine, archive)
+            if programs:
+                shell.send(machine, programs, PROGRAMS)
+            outcomes = []
+            for suite in wanted:
+                outcomes.append(in_machine(machine, suite, results, timeout))
+                if not machine.alive:
+                    raise VmError(f"the machine ended in {suite}; see {machine.console}")
+            shell.execute(machine, ["sh", "-c", f"journalctl -b --no-pager >{session.RESULTS}/journal.log"])
+            shell.fetch(machine, session.RESULTS, results)
+            return outcomes
+        finally:
+            run(["cp", machine.console, results / "console.log"])
+
+
+def test(modes: Sequence[str], wanted: Sequence[str], timeout: float) -> int:
+    """Run suites in machines of the modes; the exit code is 0 when all are green. Raises VmError."""
+    archive = checkout.payload()
+    outcomes = []
+    for mode in modes:
+        names = suites_of(mode, wanted)
+        programs = conformance_programs() if "conformance" in names else None
+        if names:
+            outcomes += in_mode(mode, names, programs, archive, timeout)
+    print("", *outcomes, "", sep="\n")
+    if not outcomes:
+        raise VmError("no suite was to be run")
+    red = sum(outcome.red for outcome in outcomes)
+    print(f"{len(outcomes) - red} passed, {red} failed")
+    return int(red > 0)
+
+
+def conformance_programs() -> Path:
+    """A tar of the OCI suite's programs, built on the host, which has Go."""
+    folder, archive = ROOT / "build" / "conformance" / "programs", ROOT / "build" / "vm" / "conformance.tar"
+    say("building the programs of the OCI suite")
+    run([sys.executable, "-m", "conformance", "build", "--output", folder], cwd=ROOT)
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    run(["tar", "-C", folder, "-cf", archive, "."])
+    return archive
