@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from edits import BUNDLES
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft4Validator, Draft7Validator
 from mutations import SEEDS, mutations
 from official import KINDS, Difference, Node, Place, Schemas, differences, matches, our_schema, refused, schema_folder
@@ -166,7 +166,7 @@ def test_every_value_at_every_place(kind: str, judges: Judges) -> None:
 
 @pytest.mark.parametrize(("kind", "examples"), [("config", 2500), ("state", 300), ("features", 700)])
 def test_mutations_of_real_documents(kind: str, examples: int, judges: Judges, schemas: Schemas) -> None:
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(mutations(real_documents(kind, schemas)))
     def agree_on(document: Any) -> None:
         assert judges.unlisted(document) == []
