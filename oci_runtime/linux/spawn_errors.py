@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EACCES, EISDIR, ENOENT, ENOEXEC, ENOTDIR, EPERM, ETIMEDOUT
+from errno import EACCES, EINVAL, EISDIR, ENOENT, ENOEXEC, ENOTDIR, EPERM, ETIMEDOUT
 from posix import strerror
 
 from oci_runtime._shim import lib
@@ -23,6 +23,7 @@ _VERBS = {
     lib.OP_HOST_PROPAGATION: "cannot change the propagation of the mounts of the host's copy",
     lib.OP_ROOTFS: "cannot mount the root filesystem",
     lib.OP_MOUNT: "cannot mount {s0} on {s2}",
+    lib.OP_OPEN_TREE: "cannot open {path}",
     lib.OP_BIND: "cannot mount {n0} on {s2}",
     lib.OP_MOUNT_ATTRIBUTES: "cannot change the mount at {s2}",
     lib.OP_MASKED_PATH: "cannot mask {s0}",
@@ -63,6 +64,13 @@ _MOUNT_NAMESPACES = {
 }
 
 
+_LSM_ERRORS = {
+    ("/process/apparmorProfile", EINVAL): " (AppArmor is not enabled on this machine)",
+    ("/process/apparmorProfile", ENOENT): " (no profile of that name is loaded: apparmor_parser(8))",
+    ("/process/selinuxLabel", EINVAL): " (SELinux is not enabled on this machine, or its policy has no such label)",
+}
+
+
 class HookError(PyociError):
     """A hook in the container failed."""
 
@@ -85,7 +93,9 @@ def operation_failure(report: Report, plan: Plan | None) -> PyociError:
 
 
 def _hint(operation: Operation, errno: int) -> str:
-    """What makes the difference where the kernel only says that it is not permitted."""
+    """What makes the difference where the kernel's answer says little."""
+    if operation.code == lib.OP_LSM_LABEL:
+        return _LSM_ERRORS.get((operation.pointer, errno), "")
     if errno != EPERM:
         return ""
     if operation.code == lib.OP_USER and operation.s[0]:
