@@ -1,0 +1,212 @@
+"""What of the virtual machine can be tested without one: caching, QEMU's command line, watching a boot, reports."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vm import checkout, host, machine, session, shell, suite, tree
+from vm.__main__ import arguments
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own."""
+    monkeypatch.setenv("PYOCI_VM_CACHE", str(tmp_path / "cache"))
+    return host.cache_directory()
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> Iterator[machine.Machine]:
+    """A process that stands in for QEMU, which `end` is to end."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "console.log").write_text("\x1b[0mKernel panic\r\n")
+    with subprocess.Popen(["sleep", "100"]) as process:
+        yield machine.Machine(folder, "v2", process.pid, 1)
+        process.kill()
+
+
+def test_digest_keeps_parts_apart() -> None:
+    """What is moved from one part to the next is another input."""
+    assert host.digest(["ab", "c"]) != host.digest(["a", "bc"])
+    assert host.digest(["ab", b"c"]) == host.digest(["ab", "c"])
+
+
+def test_old_things_are_forgotten(cache: Path) -> None:
+    """Those that were used last are kept, and always the one in use."""
+    for age, name in enumerate(("thing-new", "thing-older", "thing-oldest", "other-1")):
+        (cache / name).mkdir()
+        os.utime(cache / name, (1000 - age, 1000 - age))
+    host.forget_old("thing", cache / "thing-oldest")
+    assert sorted(path.name for path in cache.iterdir()) == ["other-1", "thing-new", "thing-oldest"]
+
+
+def test_lock_is_exclusive(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second waits, says so, and goes on when the first is done."""
+    order: list[str] = []
+    with host.locked("x", "waiting for the first"):
+        second = threading.Thread(target=_enter_lock, args=[order])
+        second.start()
+        second.join(0.3)
+        assert second.is_alive()
+        order.append("first")
+    second.join(10)
+    assert order == ["first", "second"]
+    assert "waiting for the first" in capsys.readouterr().err
+
+
+def _enter_lock(order: list[str]) -> None:
+    with host.locked("x", "waiting for the first"):
+        order.append("second")
+
+
+def test_failure_names_program_and_its_last_words(tmp_path: Path) -> None:
+    """As output is in a log, its end is in the error."""
+    with pytest.raises(host.VmError, match=r"(?s)sh ended with code 3:.*the reason"):
+        host.run(["sh", "-c", "echo the reason; exit 3"], log=tmp_path / "log")
+    with pytest.raises(host.VmError, match="ended with code 3: the reason"):
+        host.run(["sh", "-c", "echo the reason >&2; exit 3"])
+
+
+def test_tree_comes_from_the_mirrors_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suites are swapped, other repositories are left out, none at all is an error."""
+    listed = "http://a/debian bookworm main\nhttp://a/security bookworm-security main\nhttp://b nodistro main\n"
+    monkeypatch.setattr(tree, "run", lambda argv: listed)
+    monkeypatch.setattr("platform.freedesktop_os_release", lambda: {"VERSION_CODENAME": "bookworm"})
+    assert [line.split("] ")[1] for line in tree.sources().splitlines()] == [
+        "http://a/debian trixie main",
+        "http://a/security trixie-security main",
+    ]
+    monkeypatch.setattr("platform.freedesktop_os_release", lambda: {"VERSION_CODENAME": "sid"})
+    with pytest.raises(host.VmError, match="no mirror of Debian sid"):
+        tree.sources()
+
+
+def test_qemu_command_line(tmp_path: Path) -> None:
+    """The disk stays clean, nothing but the way in is forwarded, and v1 is asked of systemd by name."""
+    argv = machine.command(tmp_path, "v1", tmp_path)
+    assert any("snapshot=on" in word for word in argv)
+    assert "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:22" in argv
+    assert "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1" in argv[argv.index("-append") + 1]
+    assert "LEGACY" not in " ".join(machine.command(tmp_path, "v2", tmp_path))
+
+
+def test_ready_machine_says_how_it_is(sleeper: machine.Machine) -> None:
+    """The answer may come in pieces."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"degra")
+        threading.Timer(0.1, theirs.send, [b"ded\n"]).start()
+        assert machine.await_ready(ours, sleeper) == ["degraded"]
+
+
+def test_machine_that_ends_while_booting(sleeper: machine.Machine) -> None:
+    """The console's end is in the error, without control characters."""
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with ours, pytest.raises(host.VmError, match=r"ended while booting(.|\n)*Kernel panic$"):
+        machine.await_ready(ours, sleeper)
+
+
+def test_machine_that_does_not_come_up(sleeper: machine.Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time-out, with the console's end."""
+    monkeypatch.setattr(machine, "BOOT_SECONDS", 0.1)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(host.VmError, match=r"not up after(.|\n)*Kernel panic$"):
+        machine.await_ready(ours, sleeper)
+
+
+def test_end_ends_the_process(sleeper: machine.Machine) -> None:
+    """And removes what was there for it; a pid that is another process' by now is let alone."""
+    assert sleeper.alive
+    sleeper.end()
+    assert not sleeper.alive
+    assert not sleeper.folder.exists()
+    other = machine.Machine(sleeper.folder, "v2", os.getpid(), 1)
+    other.started += 1
+    assert not other.alive
+    other.end()
+
+
+def test_session_is_known_until_its_machine_ends(sleeper: machine.Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a machine that ended there is no session, whoever has its pid now."""
+    monkeypatch.setattr(session, "boot", lambda mode, keep: sleeper)
+    assert not session.running()
+    session.start("v2", 60, None)
+    assert session.current().pid == sleeper.pid
+    assert "cgroup v2" in session.status()
+    with pytest.raises(host.VmError, match="runs already"):
+        session.start("v1", 60, None)
+    session.stop()
+    assert not sleeper.alive
+    with pytest.raises(host.VmError, match="no machine runs"):
+        session.current()
+
+
+def test_commands_are_quoted_for_the_machines_shell() -> None:
+    """Words arrive as they were given."""
+    line = shell.remote(["printf", "%s|", "a b", "$HOME", "it's"], "/", {"X": "1 2"})
+    done = subprocess.run(["sh", "-c", f"{line}"], capture_output=True, text=True, check=True)
+    assert done.stdout == "a b|$HOME|it's|"
+
+
+def test_suite_without_a_test_is_red(tmp_path: Path) -> None:
+    """So is one that failed; the counts are those of the report."""
+    report = '<testsuites><testsuite tests="9" failures="1" errors="2" skipped="3"/></testsuites>'
+    (tmp_path / "engines.xml").write_text(report)
+    counts = suite.counted(tmp_path, "engines")
+    assert counts == {"passed": 3, "failed": 3, "skipped": 3}
+    assert suite.Outcome("v2", "engines", 1, 1.0, counts).red
+    assert not suite.Outcome("v2", "engines", 0, 1.0, counts).red
+    assert suite.Outcome("v2", "engines", 0, 1.0, {}).red
+    assert suite.Outcome("v2", "engines", 0, 1.0, {"passed": 0, "failed": 0, "skipped": 7}).red
+
+
+def test_oci_suite_is_for_v1() -> None:
+    """The rest is run in both."""
+    assert suite.suites_of("v1", suite.SUITES) == ["conformance", "integration", "engines"]
+    assert suite.suites_of("v2", suite.SUITES) == ["integration", "engines"]
+    assert suite.suites_of("v2", ["engines"]) == ["engines"]
+
+
+def test_payload_is_what_git_would_take() -> None:
+    """Sources, and nothing that was built."""
+    names = checkout.files()
+    assert "vm/checkout.py" in names
+    assert not [name for name in names if name.startswith((".venv/", "build/")) or name.endswith((".so", ".pyc"))]
+
+
+def test_command_line() -> None:
+    """What follows -- is the command, options and all."""
+    options = arguments(["run", "--cgroup", "v1", "--", "ls", "-l"])
+    assert options.command == ["ls", "-l"]
+    assert options.cgroup == "v1"
+
+
+def test_what_cannot_be_done_is_said_in_a_line() -> None:
+    """The exit code is not one that a command is likely to have."""
+    done = subprocess.run([sys.executable, "-m", "vm", "exec", "--", "true"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 125
+    assert done.stderr == "vm: no machine runs; `python -m vm start` starts one\n"
+
+
+def test_missing_program_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """install-deps."""
+    with pytest.raises(host.VmError, match="not installed: no-such-program; scripts/install-deps vm"):
+        host.require("sh", "no-such-program")
+
+
+def test_as_a_program() -> None:
+    """python -m vm --help."""
+    done = subprocess.run([sys.executable, "-m", "vm", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "Debian" in done.stdout
