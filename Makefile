@@ -4,17 +4,18 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 LIBDIR = $(PREFIX)/lib/pyoci
 BENCH_FLAGS ?=
+VM_FLAGS ?=
 
 VENV = .venv
 VPYTHON = $(VENV)/bin/python
 SITE = $$($(VPYTHON) -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
 GENERATED = oci_runtime/init oci_runtime/spec/_checker.py oci_runtime/schemas oci_runtime/_shim.c oci_runtime/_libseccomp.c oci_runtime/_libsystemd.py
-CHECKED = oci_runtime schemas native scripts bench tests setup.py
+CHECKED = oci_runtime schemas native scripts bench vm tests setup.py
 C_SOURCES = $(shell find native tests bench -name '*.[ch]')
 # Where tests find their helpers, as pytest does: in their own folder unless it is a package.
 TEST_HELPERS = $(shell for folder in $$(find tests -type d -not -name __pycache__); do \
 	[ -e $$folder/__init__.py ] || printf '%s:' $$folder; done)
-SCRIPTS = scripts/install-deps .ci/run bench/enter.sh
+SCRIPTS = scripts/install-deps .ci/run bench/enter.sh vm/guest/prepare.sh
 
 .PHONY: build run test lint lint-style lint-types lint-c lint-shell format bench wheel install uninstall clean distclean
 
@@ -41,6 +42,17 @@ run: deps-run build
 
 test: deps-test build
 	PYOCI_ENGINES=required $(VPYTHON) -m pytest $(TESTS)
+
+# A Debian machine with systemd, cgroup v2 or v1, AppArmor: docs/vm.md. It needs little of the host but its processor.
+.PHONY: vm vm-test vm-shell
+vm: deps-vm $(VENV)/.stamp
+	$(VPYTHON) -m vm build
+
+vm-test: deps-vm $(VENV)/.stamp
+	$(VPYTHON) -m vm test $(VM_FLAGS)
+
+vm-shell: deps-vm $(VENV)/.stamp
+	$(VPYTHON) -m vm shell $(VM_FLAGS)
 
 lint: lint-style lint-types lint-c lint-shell
 
