@@ -33,13 +33,30 @@ def static_library() -> Path:
 
 
 def libraries() -> list[str]:
-    """What the interpreter's built-in modules need; statically where that can be had, to load less."""
+    """What the interpreter's built-in modules need; statically where that can be had, to load less.
+
+    Raises Unavailable if something is not installed.
+    """
     result = []
     variables = (sysconfig.get_config_var(name) or "" for name in ("MODLIBS", "LIBS", "SYSLIBS"))
     for flag in dict.fromkeys(" ".join(variables).split()):
+        if flag.endswith(".a"):
+            result.append(str(built_in_archive(flag)))
+            continue
         static = flag in ("-lz", "-lexpat")
         result += ["-Wl,--push-state,-Bstatic", flag, "-Wl,--pop-state"] if static and has_archive(flag) else [flag]
     return result
+
+
+def built_in_archive(path: str) -> Path:
+    """An archive of the interpreter's own build tree, as it was installed. Raises Unavailable if it was not.
+
+    Debian's Python 3.13 names one, of the hash functions that _sha2 is made of, and does not ship it.
+    """
+    installed = Path(sysconfig.get_config_var("LIBPL") or "", Path(path).name)
+    if not installed.is_file():
+        raise Unavailable(f"{Path(path).name}, which this interpreter's static library needs, is not installed")
+    return installed
 
 
 def has_archive(flag: str) -> bool:
