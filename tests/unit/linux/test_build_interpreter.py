@@ -14,7 +14,7 @@ def test_archive_of_the_interpreters_own_build(tmp_path: Path, monkeypatch: pyte
     """Debian 13 names Modules/_hacl/libHacl_Hash_SHA2.a and does not ship it; elsewhere it lies beside the library."""
     variables = {"LIBPL": str(tmp_path), "MODLIBS": "-lm Modules/_hacl/libHacl_Hash_SHA2.a"}
     monkeypatch.setattr(sysconfig, "get_config_var", variables.get)
-    with pytest.raises(build_interpreter.Unavailable, match="libHacl_Hash_SHA2.a"):
+    with pytest.raises(build_interpreter.Unavailable, match=r"libHacl_Hash_SHA2\.a"):
         build_interpreter.libraries()
     (tmp_path / "libHacl_Hash_SHA2.a").touch()
     assert build_interpreter.libraries() == ["-lm", str(tmp_path / "libHacl_Hash_SHA2.a")]
