@@ -9,12 +9,20 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
 OLDEST = (3, 11)  # before, an embedder's frozen modules replaced the interpreter's own
 FLAGS = "-std=gnu11 -O2 -Wall -Wextra -Werror -Wno-missing-field-initializers -fno-pie -no-pie -s"
 # Extension modules look for its symbols.
 LINK = "-Wl,--export-dynamic -Wl,-O1 -Wl,-z,now"
+
+
+class Place(NamedTuple):
+    """Where something is in a file, in bytes."""
+
+    offset: int
+    size: int
 
 
 class Unavailable(Exception):
@@ -76,7 +84,7 @@ def c_string(text: str) -> str:
     )
 
 
-def header(interpreter: str, bundle: str, head_size: int, encodings: bytes) -> str:
+def header(interpreter: str, bundle: str, head: Place, encodings: bytes) -> str:
     """launcher.h, as interpreter.c describes it."""
     if not interpreter.isascii():
         raise Unavailable(f"the path of the interpreter is not ASCII: {interpreter}")
@@ -84,16 +92,17 @@ def header(interpreter: str, bundle: str, head_size: int, encodings: bytes) -> s
     return (
         f"#define INTERPRETER L{c_string(interpreter)}\n"
         f"#define BUNDLE {c_string(bundle)}\n"
-        f"#define HEAD_SIZE {head_size}\n"
+        f"#define HEAD_OFFSET {head.offset}\n"
+        f"#define HEAD_SIZE {head.size}\n"
         f"static const unsigned char ENCODINGS[] = {{{data}}};\n"
     )
 
 
-def build(interpreter: str, bundle: str, head_size: int, encodings: bytes) -> bytes:
+def build(interpreter: str, bundle: str, head: Place, encodings: bytes) -> bytes:
     """The program. Raises Unavailable where it cannot be made, CalledProcessError if the compiler fails."""
     archive = static_library()
     with tempfile.TemporaryDirectory(prefix="pyoci-interpreter-") as folder:
-        Path(folder, "launcher.h").write_text(header(interpreter, bundle, head_size, encodings))
+        Path(folder, "launcher.h").write_text(header(interpreter, bundle, head, encodings))
         output = Path(folder, "pyoci")
         includes = [f"-I{folder}", f"-I{sysconfig.get_path('include')}", f"-I{sysconfig.get_path('platinclude')}"]
         sources = [str(HERE / "interpreter.c"), str(archive)]

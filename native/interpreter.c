@@ -6,7 +6,7 @@
  *
  *     INTERPRETER   path of the python3 that this one stands for: where its library is, what sys.executable says
  *     BUNDLE        path of the bundle of compiled modules
- *     HEAD_SIZE     bytes of the bundle's head, the marshalled pair (table of contents, importer)
+ *     HEAD_OFFSET, HEAD_SIZE   where the bundle's head is: the marshalled pair (table of contents, importer)
  *     ENCODINGS     marshalled code of scripts/startup_encodings.py
  */
 #define PY_SSIZE_T_CLEAN
@@ -80,7 +80,7 @@ static void start_python(int argc, char **argv)
 static PyObject *read_head(int fd)
 {
     static char head[HEAD_SIZE];
-    ssize_t size = pread(fd, head, sizeof head, 0);
+    ssize_t size = pread(fd, head, sizeof head, HEAD_OFFSET);
     if (size < 0)
         return PyErr_SetFromErrno(PyExc_OSError);
     return PyMarshal_ReadObjectFromString(head, size);

@@ -2,7 +2,8 @@
 
 An ordinary import of one small module costs about 0.13 ms (stat, listdir, open, and importlib itself), one from here
 less than 0.05 ms, and a command needs dozens. Of the modules that a module imports at its top level, those that are not
-loaded yet are executed directly, in order, without a round through importlib for each.
+loaded yet are executed directly, in order, without a round through importlib for each. What a command surely needs lies
+in the bundle as one block, and is read with one system call; the table of all modules is read when that did not do.
 
 What the bundle lacks, or holds in another version than the source file of a checkout, is left to the ordinary import,
 for which the launcher extends sys.path.
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     FD: int
-    # checked, offset and size of each module, paths of the extension modules, what sys.path gets
-    INDEX: tuple[bool, dict[str, tuple[int, int]], dict[str, str], tuple[str, ...]]
+    # checked, place of the table of modules, places of the blocks, paths of the extension modules, what sys.path gets;
+    # a place is offset and size
+    INDEX: tuple[bool, tuple[int, int], dict[str, tuple[int, int]], dict[str, str], tuple[str, ...]]
 
+PREFIX = "oci_runtime"
 ModuleClass = type(sys)
 
 # The bundle stays open, out of the way of --preserve-fds and of the numbers that are read in a list of descriptors.
@@ -42,25 +45,45 @@ FIRST_DESCRIPTOR = 200
 class Entry:
     """A module as the bundle has it: `status` is mtime (ns) and size of its source, `needs` what it surely imports."""
 
-    __slots__ = ("code", "is_package", "needs", "path", "status")
+    __slots__ = ("code", "is_package", "name", "needs", "path", "status")
 
-    def __init__(self, data: bytes) -> None:
-        self.code, self.path, self.is_package, self.needs, self.status = loads(data)
+    def __init__(self, fields: tuple[Any, ...]) -> None:
+        self.name, self.code, self.path, self.is_package, self.needs, self.status = fields
 
 
 class BundleImporter:
     """Finder and loader (PEP 451) of the modules in the bundle, and of the extension modules by their known paths."""
 
-    __slots__ = ("checked", "extensions", "fd", "places")
+    __slots__ = ("blocks", "checked", "extensions", "fd", "table", "table_place")
 
-    def __init__(self, fd: int, checked: bool, places: dict[str, tuple[int, int]], extensions: dict[str, str]) -> None:
+    def __init__(
+        self,
+        fd: int,
+        checked: bool,
+        table_place: tuple[int, int],
+        blocks: dict[str, tuple[int, int]],
+        extensions: dict[str, str],
+    ) -> None:
         self.fd = fd
         self.checked = checked
-        self.places = places
+        self.table_place = table_place
+        self.table: dict[str, tuple[int, int]] = {}
+        self.blocks = blocks
         self.extensions = extensions
 
+    def read(self, place: tuple[int, int]) -> Any:
+        return loads(pread(self.fd, place[1], place[0]))
+
+    def place(self, name: str) -> tuple[int, int] | None:
+        """Where the module is, if the bundle has it."""
+        if not name.startswith(PREFIX):
+            return None
+        if not self.table:
+            self.table = self.read(self.table_place)
+        return self.table.get(name)
+
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
-        if name in self.places:
+        if self.place(name):
             return self.module_spec(name)
         library = self.extensions.get(name)
         if library is None:
@@ -111,19 +134,22 @@ class BundleImporter:
         return entry is not None and entry.is_package
 
     def entry(self, name: str) -> Entry | None:
-        """The module, unless its source is no longer what was compiled; an installed bundle need not ask."""
-        place = self.places.get(name)
+        """The module, unless its source is no longer what was compiled."""
+        place = self.place(name)
         if place is None:
             return None
-        entry = Entry(pread(self.fd, place[1], place[0]))
-        if self.checked:
-            try:
-                status = stat(entry.path)
-            except OSError:
-                return None
-            if entry.status != (status.st_mtime_ns, status.st_size):
-                return None
-        return entry
+        entry = Entry(self.read(place))
+        return entry if self.is_current(entry) else None
+
+    def is_current(self, entry: Entry) -> bool:
+        """Whether the source is what was compiled; an installed bundle need not ask."""
+        if not self.checked:
+            return True
+        try:
+            status = stat(entry.path)
+        except OSError:
+            return False
+        return bool(entry.status == (status.st_mtime_ns, status.st_size))
 
     def preload(self, importer: Entry) -> None:
         """Executes what a module is going to import, as far as the bundle has it."""
@@ -132,6 +158,15 @@ class BundleImporter:
                 entry = self.entry(name)
                 if entry:
                     self.load(name, entry)
+
+    def load_block(self, name: str) -> None:
+        """Loads what lies in the block of a module, up to the first whose source has changed and may import others."""
+        for fields in self.read(self.blocks[name]):
+            if fields[0] not in sys.modules:
+                entry = Entry(fields)
+                if not self.is_current(entry):
+                    break
+                self.load(entry.name, entry)
 
     def load(self, name: str, entry: Entry) -> None:
         """What importlib does for one module whose parent is loaded, as short as it can be."""
@@ -157,6 +192,10 @@ class BundleImporter:
     def load_whole(self, name: str) -> None:
         """Loads a module that an import inside a function asks for, its parents and what it needs first, so that
         importlib finds it loaded."""
+        if name in self.blocks:
+            self.load_block(name)
+            if name in sys.modules:
+                return
         parent = name.rpartition(".")[0]
         if parent and parent not in sys.modules:
             self.load_whole(parent)
@@ -175,17 +214,18 @@ class BundleImporter:
         level: int = 0,
     ) -> ModuleType:
         """builtins.__import__ for one thread: it need not take importlib's locks to load from the bundle."""
-        if fromlist and not level:
+        if not level:
             module = sys.modules.get(name)
-            if module is None and name in self.places:
-                self.load_whole(name)
-                module = sys.modules.get(name)
-            elif module is None and name in sys.builtin_module_names:
-                load_builtin(name)
-            if module is not None:
+            if module is None:
+                if name in sys.builtin_module_names:
+                    load_builtin(name)
+                elif name.startswith(PREFIX):
+                    self.load_whole(name)
+                    module = sys.modules.get(name)
+            if fromlist and module is not None and "__path__" in module.__dict__:
                 for item in fromlist:
                     submodule = f"{name}.{item}"
-                    if submodule in self.places and submodule not in sys.modules:
+                    if submodule not in sys.modules and item not in module.__dict__:
                         self.load_whole(submodule)
         return ordinary_import(name, globals, locals, fromlist or (), level)
 
@@ -205,14 +245,14 @@ ordinary_import = builtins.__import__
 
 def run() -> None:
     """The command: never returns."""
-    checked, places, extensions, paths = INDEX  # noqa: F821
+    checked, table_place, blocks, extensions, paths = INDEX  # noqa: F821
     fd = FD  # noqa: F821
     try:
         fd = fcntl(FD, F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR)  # noqa: F821
         close(FD)  # noqa: F821
     except OSError:  # fewer descriptors are allowed
         pass
-    importer = BundleImporter(fd, checked, places, extensions)
+    importer = BundleImporter(fd, checked, table_place, blocks, extensions)
     sys.meta_path.insert(0, importer)
     sys.path += paths
     builtins.__import__ = importer.import_statement

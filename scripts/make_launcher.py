@@ -26,15 +26,17 @@ import importlib.machinery
 import importlib.util
 import marshal
 import os
+import re
 import sys
 import sysconfig
 from pathlib import Path
 from types import CodeType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from native import build_interpreter
+from native.build_interpreter import Place
 
 Documented = TypeVar("Documented", ast.Module, ast.ClassDef, ast.FunctionDef)
 
@@ -44,24 +46,26 @@ ENCODINGS = Path(__file__).with_name("startup_encodings.py")
 LAUNCHER = """\
 #!{interpreter} -IS
 from marshal import loads
-from posix import open, read
+from posix import open, pread
 FD = open({bundle!r}, 0)
-INDEX, code = loads(read(FD, {head}))
+INDEX, code = loads(pread(FD, {head.size}, {head.offset}))
 exec(code)
 """
 
 
 class Module:
-    """One module of the package: its source, its code and what it imports of the package at its top level."""
+    """One module of the package: its source, its code and what it imports, at its top level and in main()."""
 
-    __slots__ = ("code", "imports", "name", "path", "status")
+    __slots__ = ("code", "imports", "main_imports", "name", "path", "shown", "status")
 
     def __init__(self, name: str, path: Path, shown: str, known: set[str]) -> None:
         self.name = name
         self.path = path
+        self.shown = shown
         self.status = path.stat()
         tree = ast.parse(path.read_bytes(), shown)
-        self.imports = list(top_level_imports(tree, name, known))
+        self.imports = list(imports(tree.body, name, known))
+        self.main_imports = [found for main in functions(tree, "main") for found in imports(main.body, name, known)]
         self.code = compiled(tree, shown)
 
 
@@ -105,8 +109,12 @@ def compiled(tree: ast.Module, shown: str) -> CodeType:
     return code
 
 
-def top_level_imports(tree: ast.Module, importer: str, known: set[str]) -> dict[str, None]:
-    """The modules of the package that `tree` surely imports, parents before children, in order."""
+def functions(tree: ast.Module, name: str) -> list[ast.FunctionDef]:
+    return [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
+
+
+def imports(body: list[ast.stmt], importer: str, known: set[str]) -> dict[str, None]:
+    """The modules of the package that a body of statements surely imports, parents before children, in order."""
     found: dict[str, None] = {}
 
     def add(name: str) -> None:
@@ -116,7 +124,7 @@ def top_level_imports(tree: ast.Module, importer: str, known: set[str]) -> dict[
             if prefix in known and prefix != importer:
                 found[prefix] = None
 
-    for node in tree.body:
+    for node in body:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 add(alias.name)
@@ -211,15 +219,58 @@ def encodings() -> bytes:
     return marshal.dumps(compiled(tree, "<frozen encodings>"))
 
 
-def launcher(bundle: str, head_size: int, script: bool) -> bytes:
+def launcher(bundle: str, head: Place, script: bool) -> bytes:
     """The command: the linked program, or the script if that is asked for or nothing else can be had."""
     interpreter = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
     if not script:
         try:
-            return build_interpreter.build(interpreter, bundle, head_size, encodings())
+            return build_interpreter.build(interpreter, bundle, head, encodings())
         except build_interpreter.Unavailable as reason:
             print(f"make_launcher: a script, which starts slower than a linked program: {reason}", file=sys.stderr)
-    return LAUNCHER.format(interpreter=interpreter, bundle=bundle, head=head_size).encode()
+    return LAUNCHER.format(interpreter=interpreter, bundle=bundle, head=head).encode()
+
+
+class Bundle:
+    """The file of modules in the making. At its end is the head, from which the launcher starts."""
+
+    __slots__ = ("data",)
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def add(self, value: Any) -> Place:
+        data = marshal.dumps(value)
+        self.data += data
+        return Place(len(self.data) - len(data), len(data))
+
+
+def fields(name: str, modules: dict[str, Module]) -> tuple[object, ...]:
+    """A module as the importer's class Entry takes it."""
+    module = modules[name]
+    is_package = module.path.name == "__init__.py"
+    stamp = (module.status.st_mtime_ns, module.status.st_size)
+    return (name, module.code, module.shown, is_package, tuple(order(name, modules)), stamp)
+
+
+def block(wanted: list[str], modules: dict[str, Module], loaded: list[str]) -> list[str]:
+    """The wanted modules with their parents and all they need, in the order of loading, without those of `loaded`."""
+    result: list[str] = []
+    for name in wanted:
+        parents = [name[: match.start()] for match in re.finditer(r"\.", name)]
+        for found in (*parents, *order(name, modules), name):
+            if found not in result and found not in loaded:
+                result.append(found)
+    return result
+
+
+def blocks(modules: dict[str, Module]) -> dict[str, list[str]]:
+    """What is read at once, by the module that asks for it: the program; a command with what its main() imports."""
+    program = f"{PACKAGE}.cli.main"
+    found = {program: block([program], modules, [])}
+    for name, module in modules.items():
+        if name.startswith(f"{PACKAGE}.cli.") and module.main_imports and name != program:
+            found[name] = block([name, *module.main_imports], modules, found[program])
+    return found
 
 
 class Options(argparse.Namespace):
@@ -247,32 +298,19 @@ def write(options: Options) -> None:
         return str(path).removeprefix(root)
 
     modules = find_modules(package, shown(package))
-    places = {}
-    body = b""
-    for name, module in modules.items():
-        status = module.status
-        is_package = module.path.name == "__init__.py"
-        needs = tuple(order(name, modules))
-        stamp = (status.st_mtime_ns, status.st_size)
-        # not marshal.dumps(module.code): nested, the code shares strings with the rest
-        data = marshal.dumps((module.code, shown(module.path), is_package, needs, stamp))
-        places[name] = (len(body), len(data))
-        body += data
+    bundle = Bundle()
+    table = {name: tuple(bundle.add(fields(name, modules))) for name in modules}
+    places = {
+        name: tuple(bundle.add(tuple(fields(member, modules) for member in members)))
+        for name, members in blocks(modules).items()
+    }
     extensions = {name: shown(path) for name, path in find_extensions(package, dependencies).items()}
     paths = tuple(dict.fromkeys((shown(package), shown(dependencies))))
     importer = compiled(ast.parse(IMPORTER.read_bytes()), IMPORTER.name)
-    digest = hashlib.sha256(body + repr((checked, extensions, paths)).encode() + marshal.dumps(importer)).hexdigest()
-    bundle = bundle_dir / f"{output.name}-{digest[:16]}.bundle"
-    # Offsets count from the start of the file, behind the head, whose length depends on them: room for the longest.
-    index = (checked, places, extensions, paths)
-    room = len(marshal.dumps((index, importer))) + 4 * len(places)
-    for name, (offset, size) in places.items():
-        places[name] = (offset + room, size)
-    head = marshal.dumps((index, importer))
-    if len(head) > room:
-        raise AssertionError("the head outgrew its room")
-    replace(bundle, head.ljust(room, b"\0") + body, 0o644)
-    replace(output, launcher(shown(bundle), len(head), options.script), 0o755)
+    head = bundle.add(((checked, tuple(bundle.add(table)), places, extensions, paths), importer))
+    name = f"{output.name}-{hashlib.sha256(bundle.data).hexdigest()[:16]}.bundle"
+    replace(bundle_dir / name, bundle.data, 0o644)
+    replace(output, launcher(shown(bundle_dir / name), head, options.script), 0o755)
     # A command that began a moment ago may still read the bundle before this one.
     old = sorted(bundle_dir.glob(f"{output.name}-*.bundle"), key=lambda path: path.stat().st_mtime_ns)
     for outdated in old[:-2]:
