@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 def delete_damaged(root: str, container_id: str) -> None:
     """Kills what is in the container's cgroups, removes them, and the record."""
     container = store.open_damaged(root, container_id)
-    manager = _manager(container_id, _cgroups_path(container))
-    if manager:
-        if manager.exists():
-            manager.kill_all()
-        manager.delete()
+    cgroups_path = _cgroups_path(container)
+    for manager in (_manager(container_id, cgroups_path), _systemd_manager(container_id, cgroups_path)):
+        if manager:
+            if manager.exists():
+                manager.kill_all()
+            manager.delete()
     container.remove()
     container.close()
 
@@ -30,6 +31,19 @@ def _cgroups_path(container: store.Container) -> str | None:
     except (OSError, ValueError, StopIteration, KeyError, TypeError):
         return None
     return path if isinstance(path, str) else None
+
+
+def _systemd_manager(container_id: str, cgroups_path: str | None) -> Manager | None:
+    """Of the unit that --systemd-cgroup would have made: which driver it was is not known any more."""
+    from oci_runtime.linux.cgroups.systemd_bus import check_booted
+
+    try:
+        check_booted()
+        from oci_runtime.linux.cgroups import systemd
+
+        return systemd.find(cgroups_path, container_id)
+    except PyociError:
+        return None  # no systemd, or a path that is none of its
 
 
 def _manager(container_id: str, cgroups_path: str | None) -> Manager | None:

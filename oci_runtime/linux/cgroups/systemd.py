@@ -422,27 +422,44 @@ def new(
     rootless: bool,
 ) -> Manager:
     """The manager for a container to be created; see manager.new(). Nothing is made, but systemd has been reached."""
-    from oci_runtime.linux.cgroups import _fs, layout
-
     annotated = properties.from_annotations(annotations)
-    name = systemd_names.parse(cgroups_path, container_id, "system.slice")  # before anything is asked of the host
+    systemd_names.parse(cgroups_path, container_id, "system.slice")  # before anything is asked of the host
     systemd_bus.check_booted()
-    pure_v2 = _fs.magic(layout.BASE) == _fs.V2_MAGIC
-    bus = _manager_bus(rootless)
-    is_users = bus.address not in systemd_bus.system_addresses()
-    if is_users and not pure_v2:
-        raise PyociError("--systemd-cgroup without root needs a host with cgroup v2 alone; this one has v1")
-    if is_users:
-        name = systemd_names.parse(cgroups_path, container_id, "user.slice")
-    unit = Unit(name, bus.address)
-    unit.use(bus)
+    unit, cgroups = _place(_manager_bus(rootless), cgroups_path, container_id)
     unit.annotated = annotated
     unit.description = f"pyoci container {container_id}"
-    root = str(bus.property("ControlGroup")[1])
-    cgroups = layout.find("/" + name.path(root), container_id)
     manager = _manager(cgroups, unit, resources, started=False)
     manager.check_unused()
     return manager
+
+
+def find(cgroups_path: str | None, container_id: str) -> Manager:
+    """The manager of a container that may have been created in a scope, when no record of it can be read.
+
+    A slice is left alone: without a record nothing tells whether it was the container's, or all of the system's.
+    """
+    import posix
+
+    unit, cgroups = _place(_manager_bus(posix.geteuid() != 0), cgroups_path, container_id)
+    if unit.name.is_slice:
+        raise PyociError(f"whether the slice {unit.name.name} was made for the container is not known any more")
+    for cgroup in cgroups:
+        cgroup.kept = len(cgroup.path.split("/")) - 1
+    return _manager(cgroups, unit, None, started=True)
+
+
+def _place(bus: systemd_bus.Bus, cgroups_path: str | None, container_id: str) -> tuple[Unit, list[Cgroup]]:
+    """The unit that a manager would make, and the cgroups that it will have."""
+    from oci_runtime.linux.cgroups import _fs, layout
+
+    is_users = bus.address not in systemd_bus.system_addresses()
+    if is_users and _fs.magic(layout.BASE) != _fs.V2_MAGIC:
+        raise PyociError("--systemd-cgroup without root needs a host with cgroup v2 alone; this one has v1")
+    name = systemd_names.parse(cgroups_path, container_id, "user.slice" if is_users else "system.slice")
+    unit = Unit(name, bus.address)
+    unit.use(bus)
+    root = str(bus.property("ControlGroup")[1])
+    return unit, layout.find("/" + name.path(root), container_id)
 
 
 def _manager_bus(rootless: bool) -> systemd_bus.Bus:
