@@ -54,18 +54,21 @@ def cgroups() -> str:
     return f"v2 with {', '.join(controllers)}" if controllers else "v2 without controllers"
 
 
-def interpreter(program: str) -> str:
-    """The interpreter that a script names in its first line; "" for a binary."""
-    with open(program, "rb") as file:
-        first = file.readline(256)
-    return first[2:].split()[0].decode() if first.startswith(b"#!") else ""
+def interpreter(runtimes: list[Runtime]) -> str:
+    """The ordinary Python that pyoci is to be compared with: the one that its launcher names in its first line, or the
+    system's, where the launcher is a program of its own. "" without pyoci."""
+    for runtime in runtimes:
+        if runtime.name == "pyoci":
+            with open(runtime.program, "rb") as file:
+                first = file.readline(256)
+            return first[2:].split()[0].decode() if first.startswith(b"#!") else "/usr/bin/python3"
+    return ""
 
 
 def interpreter_version(runtimes: list[Runtime]) -> str:
-    """Of the first runtime that is a script; "" if none is."""
-    for runtime in runtimes:
-        found = interpreter(runtime.program)
-        if found:
-            done = subprocess.run([found, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-            return done.stdout.strip()
-    return ""
+    """What it says of itself."""
+    found = interpreter(runtimes)
+    if not found:
+        return ""
+    done = subprocess.run([found, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return done.stdout.strip()

@@ -88,15 +88,13 @@ class Worker:
         return {command: compare(samples[command], self.names()) for command in order}, waiting.summary(self.names())
 
     def measure_floors(self, floors: Samples) -> None:
-        """What no runtime can be faster than: a static program that does nothing, and the interpreter's start."""
+        """What to compare with: a static program that does nothing, and the start of the ordinary interpreter."""
         busybox = str(self.place.folder / "trial" / "rootfs" / "bin" / "busybox")
         record(floors, "process", "floor", self.meter.measure([busybox, "true"]))
-        for runtime in self.runtimes:
-            found = machine.interpreter(runtime.program)
-            if found:
-                command = [found, "-I", "-S", "-c", "import posix; posix._exit(0)"]
-                record(floors, "interpreter", "floor", self.meter.measure(command))
-                break
+        found = machine.interpreter(self.runtimes)
+        if found:
+            command = [found, "-I", "-S", "-c", "import posix; posix._exit(0)"]
+            record(floors, "interpreter", "floor", self.meter.measure(command))
 
     def measure_slope(self, name: str) -> dict[str, Any]:
         bundle = self.bundle("minimal", f"slope-{name}")
