@@ -8,6 +8,7 @@
  *     BUNDLE        path of the bundle of compiled modules
  *     HEAD_OFFSET, HEAD_SIZE   where the bundle's head is: the marshalled pair (table of contents, importer)
  *     ENCODINGS     marshalled code of scripts/startup_encodings.py
+ *     _PyImport_Inittab   the built-in modules: those of python3, but for what cannot be linked
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
