@@ -45,7 +45,9 @@ enum plan_code {
     OP_ROOTFS_DIRECTORY, /* n0: descriptor of a directory, there is no mount namespace; -1: "/", as it is */
     OP_MOUNT,            /* s0: type, s1: source, s2: destination, s3: list of n0 options; n1: MOUNT_ATTR_ to set,
                             n2: propagation, n3: MOUNT_ flags below */
-    OP_BIND,             /* s2: destination; n0: descriptor of a detached mount, n1: attributes set, n2: cleared,
+    OP_OPEN_TREE,        /* s0: path of the host, n0: recursive; for the OP_BIND that follows */
+    OP_BIND,             /* s2: destination; n0: descriptor of a detached mount, or -1: what OP_OPEN_TREE opened;
+                            n1: attributes set, n2: cleared,
                             n3: set recursively, n4: cleared recursively, n5: propagation, n6: MOUNT_ flags,
                             n7: propagation that comes before n5's */
     OP_MOUNT_ATTRIBUTES, /* s2: destination, "/" the root itself; n1..n5 as in OP_BIND */

@@ -22,6 +22,7 @@ class _Lib:
     OP_ROOTFS: int
     OP_ROOTFS_DIRECTORY: int
     OP_MOUNT: int
+    OP_OPEN_TREE: int
     OP_BIND: int
     OP_MOUNT_ATTRIBUTES: int
     OP_MASKED_PATH: int

@@ -30,6 +30,7 @@ static operation *const operations[] = {
     [OP_ROOTFS] = op_rootfs,
     [OP_ROOTFS_DIRECTORY] = op_rootfs_directory,
     [OP_MOUNT] = op_mount,
+    [OP_OPEN_TREE] = op_open_tree,
     [OP_BIND] = op_bind,
     [OP_MOUNT_ATTRIBUTES] = op_mount_attributes,
     [OP_MASKED_PATH] = op_masked_path,
@@ -172,7 +173,7 @@ static int fail(const struct init *init, int error)
 
 int init_main(long argc, char **argv, char **envp)
 {
-    static struct init init = {.report_fd = NO_FD, .root_fd = NO_FD, .procfs_fd = NO_FD};
+    static struct init init = {.report_fd = NO_FD, .root_fd = NO_FD, .procfs_fd = NO_FD, .tree_fd = NO_FD};
     (void)envp;
     if (argc != 3)
         return 1;

@@ -14,6 +14,7 @@ struct init {
     int report_fd;     /* to the runtime: the one that creates, later the one that starts */
     int root_fd;       /* the new root; every path of the configuration is resolved below it */
     int procfs_fd;     /* opened when first needed, see open_procfs() */
+    int tree_fd;       /* of op_open_tree() */
     int umask;         /* the caller's */
     int in_root;       /* the root directory has been changed to the new root */
     int in_directory;  /* the working directory has been changed to the process's */
@@ -49,6 +50,7 @@ int op_host_propagation(struct init *init, const struct plan_op *op);
 int op_rootfs(struct init *init, const struct plan_op *op);
 int op_rootfs_directory(struct init *init, const struct plan_op *op);
 int op_mount(struct init *init, const struct plan_op *op);
+int op_open_tree(struct init *init, const struct plan_op *op);
 int op_bind(struct init *init, const struct plan_op *op);
 int op_mount_attributes(struct init *init, const struct plan_op *op);
 int op_masked_path(struct init *init, const struct plan_op *op);

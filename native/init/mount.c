@@ -249,9 +249,21 @@ int op_mount(struct init *init, const struct plan_op *op)
     return error;
 }
 
+/* Since Linux 6.8 mountinfo is in the order in which mounts were made, not attached: this makes it the configuration's. */
+int op_open_tree(struct init *init, const struct plan_op *op)
+{
+    unsigned recursive = op->n[0] ? AT_RECURSIVE : 0;
+    int fd = sys_open_tree(AT_FDCWD, op_text(init, op, 0), OPEN_TREE_CLONE | recursive);
+    if (fd < 0)
+        return fd;
+    init->tree_fd = fd;
+    return 0;
+}
+
 int op_bind(struct init *init, const struct plan_op *op)
 {
-    int mount = (int)op->n[0];
+    int mount = op->n[0] < 0 ? init->tree_fd : (int)op->n[0];
+    init->tree_fd = NO_FD;
     int error = set_all_attributes(mount, op);
     int type = (file_mode(mount) & MODE_TYPE) == MODE_DIRECTORY ? MODE_DIRECTORY : MODE_REGULAR;
     if (!error)

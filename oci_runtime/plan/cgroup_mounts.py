@@ -5,7 +5,7 @@ from __future__ import annotations
 from oci_runtime._shim import lib
 from oci_runtime.paths import clean
 from oci_runtime.plan.mount_options import RDONLY, REC, MountOptions
-from oci_runtime.plan.mounts import plan_tree
+from oci_runtime.plan.mounts import open_tree, plan_tree
 from oci_runtime.plan.operations import Tree
 
 TYPE_CHECKING = False
@@ -32,7 +32,6 @@ def plan_cgroup_mount(plan: Plan, mount: Mount, options: MountOptions, pointer: 
     else:
         # a user namespace that does not own the cgroup namespace may not mount it
         tree = Tree(mounts.bind_source, True, pointer)
-        plan.needs(tree)
         plan_tree(plan, tree, destination, options, pointer, context)
 
 
@@ -49,8 +48,8 @@ def _plan_v1(
             plan.add(lib.OP_MOUNT, pointer, strings, (len(data), options.top[0]))
         else:
             tree = Tree(hierarchy.source, True, pointer)
-            plan.needs(tree)
-            numbers: tuple[Number, ...] = (tree, *options.top, 0, 0, 0, 0, context.bind_propagation)
+            opened = open_tree(plan, tree, context)
+            numbers: tuple[Number, ...] = (opened, *options.top, 0, 0, 0, 0, context.bind_propagation)
             plan.add(lib.OP_BIND, pointer, (None, None, path), numbers)
         for link in hierarchy.links:
             plan.add(lib.OP_SYMLINK, pointer, (hierarchy.name, f"{destination}/{link}"))

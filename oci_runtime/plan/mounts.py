@@ -101,20 +101,28 @@ def _plan_bind(plan: Plan, mount: Mount, options: MountOptions, pointer: str, co
         from oci_runtime.plan.id_mapped_mounts import mapping_of
 
         tree.id_mapping = mapping_of(mount, options, context)
-    plan.needs(tree)
     plan_tree(plan, tree, destination, options, pointer, context)
 
 
 def plan_tree(plan: Plan, tree: Tree, destination: str, options: MountOptions, pointer: str, context: Context) -> None:
     """Attaches a tree of the host. Its mounts are peers of the host's until `bind_propagation` makes them slaves."""
     propagation = options.propagation[0] if options.propagation else 0
-    plan.add(
-        lib.OP_BIND,
-        pointer,
-        (None, None, destination),
-        (tree, *options.top, *options.recursive, propagation, proc_flag(destination), context.bind_propagation),
-    )
+    attributes = (*options.top, *options.recursive, propagation, proc_flag(destination), context.bind_propagation)
+    opened = open_tree(plan, tree, context)
+    plan.add(lib.OP_BIND, pointer, (None, None, destination), (opened, *attributes))
     _plan_more_propagation(plan, destination, options, pointer)
+
+
+def open_tree(plan: Plan, tree: Tree, context: Context) -> Tree | int:
+    """Has a tree opened, and returns OP_BIND's first number: by init in its turn, for then mountinfo has the mounts in
+    their order, or by the runtime, where init may not be able to, would see another one by that path, or where the
+    tree is to stay a peer of the host's."""
+    in_turn = not context.in_user_namespace and "mount" in context.namespaces.new and context.bind_propagation
+    if in_turn and not tree.id_mapping and not tree.must_be_proc and not tree.path.startswith(("/proc/", "/dev/")):
+        plan.add(lib.OP_OPEN_TREE, tree.pointer, (tree.path,), (int(tree.recursive),))
+        return -1
+    plan.needs(tree)
+    return tree
 
 
 def _plan_remount(plan: Plan, mount: Mount, options: MountOptions, pointer: str) -> None:

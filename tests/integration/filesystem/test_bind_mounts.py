@@ -260,3 +260,16 @@ def test_idmap_without_mappings_is_refused(bundle: Bundle, pyoci: Pyoci, source:
     done = pyoci.run(bundle, check=False)
     assert done.code != 0
     assert "/mounts/6" in done.err
+
+
+def test_mountinfo_has_the_mounts_in_their_order(bundle: Bundle, pyoci: Pyoci, source: Path) -> None:
+    """Bind mounts among others, which Linux lists by when they were made, since 6.8, not by when they were attached."""
+    wanted = []
+    for i in range(6):
+        wanted.append(f"/mnt/{i}")
+        if i % 2:
+            bundle.mount(wanted[-1], "bind", str(source), ["rbind"])
+        else:
+            bundle.mount(wanted[-1], "tmpfs", "tmpfs")
+    lines = pyoci.run(bundle.args("cat", "/proc/self/mountinfo")).out.splitlines()
+    assert [path for path in (line.split()[4] for line in lines) if path.startswith("/mnt/")] == wanted
