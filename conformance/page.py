@@ -108,6 +108,8 @@ def _proofs(columns: Sequence[Column], entries: Mapping[str, Entry]) -> Iterator
         yield f"- **The specification:** {entry['spec']} ({entry['reference']})"
         if "kernel" in entry:
             yield f"- **The kernel:** {entry['kernel']}"
+        if "race" in entry:
+            yield f"- **Now and then it is clean:** {entry['race']}"
         yield f"- **So:** {entry['reason']}\n"
 
 

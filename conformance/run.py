@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).resolve().parent
 _LOCK = "/run/lock/pyoci-conformance"
 # They all use the same cgroup.
-_ALONE = re.compile(r"linux_cgroups_|delete_resources$")
+_ALONE = re.compile(r"linux_cgroups_|delete_(only_create_)?resources$")
 # Those that wait for something that does not come, begun first.
 _SLOW = ("delete", "pidfile", "kill")
 _MORE_TIME = 60.0  # seconds, for tidying up
