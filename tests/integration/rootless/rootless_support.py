@@ -51,6 +51,9 @@ APPLETS = (
     *("true", "tty", "umount", "uname", "unshare", "wc"),
 )
 
+#: Whether this host has cgroup v1 controllers.
+HYBRID = not (CGROUP_ROOT / "cgroup.controllers").exists()
+
 #: A pure cgroup v2 host, as far as a mount can show it.
 V2_VIEW = ("unshare", "-m", "sh", "-ec", 'mount -t cgroup2 none /sys/fs/cgroup; exec "$@"', "sh")
 
@@ -156,8 +159,9 @@ class Delegation:
         self.name = f"pyoci-delegated-{uuid.uuid4().hex[:10]}"
         self.user = user
         self.directories: list[Path] = []
-        for hierarchy in sorted(CGROUP_ROOT.iterdir()):
-            if os.path.ismount(hierarchy) and not hierarchy.is_symlink() and (not only or hierarchy.name in only):
+        hierarchies = [path for path in CGROUP_ROOT.iterdir() if os.path.ismount(path)] if HYBRID else [CGROUP_ROOT]
+        for hierarchy in sorted(hierarchies):
+            if not hierarchy.is_symlink() and (not only or hierarchy.name in only):
                 self._make(hierarchy / self.name)
 
     def _make(self, top: Path) -> None:
@@ -165,7 +169,7 @@ class Delegation:
             directory.mkdir()
             self.directories.append(directory)
             for name in _CPUSET:
-                if (directory / name).exists():
+                if HYBRID and (directory / name).exists():
                     (directory / name).write_text((directory.parent / name).read_text())
             for name in (".", *_OF_DELEGATION):
                 if (directory / name).exists():
