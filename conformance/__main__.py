@@ -87,7 +87,6 @@ def _page(arguments: argparse.Namespace) -> int:
     if not files:
         raise CannotJudge(f"there are no results in {KEPT}")
     arguments.output.write_text(page.markdown([results.load(file) for file in files], expectations.load()), "utf-8")
-    print(arguments.output)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -19,8 +20,12 @@ ABOUT = "suite.json"
 
 
 def build(output: Path) -> int:
-    """Builds all into `output`; how many programs there are. CannotJudge when Go or a module is missing."""
-    go = _go()
+    """Builds all into `output`, unless they are there; how many programs there are. CannotJudge when Go or a module is
+    missing."""
+    go, version = _go()
+    made_of = f"{version}, {_digest()}"
+    if _about(output).get("made of") == made_of:
+        return len(programs(output))
     output.mkdir(parents=True, exist_ok=True)
     for old in output.iterdir():
         old.unlink()
@@ -33,7 +38,8 @@ def build(output: Path) -> int:
     _run([go, "build", *small, "-o", into, f"{MODULE}/cmd/{HELPER}"], {"CGO_ENABLED": "0"})
     shutil.copy(Path(module["Dir"]) / ROOTFS, output / ROOTFS)
     (output / ROOTFS).chmod(0o644)
-    (output / ABOUT).write_text(json.dumps({"suite": f"{MODULE} {module['Version']}"}) + "\n", "utf-8")
+    about = {"suite": f"{MODULE} {module['Version']}", "made of": made_of}
+    (output / ABOUT).write_text(json.dumps(about) + "\n", "utf-8")
     return len(programs(output))
 
 
@@ -51,11 +57,25 @@ def programs(directory: Path) -> list[str]:
 
 def suite(directory: Path) -> str:
     """Name and version of what was built into a directory."""
-    about = json.loads((directory / ABOUT).read_text("utf-8"))
-    return str(about["suite"])
+    return _about(directory)["suite"]
 
 
-def _go() -> str:
+def _about(directory: Path) -> dict[str, str]:
+    """What build() noted last of all; nothing where it has not been."""
+    try:
+        about: dict[str, str] = json.loads((directory / ABOUT).read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    return about
+
+
+def _digest() -> str:
+    """Of the modules that go.sum names."""
+    return hashlib.sha256((HERE / "go.sum").read_bytes() + (HERE / "go.mod").read_bytes()).hexdigest()
+
+
+def _go() -> tuple[str, str]:
+    """The command, and its version."""
     wanted = ".".join(map(str, OLDEST_GO))
     go = shutil.which("go")
     if not go:
@@ -64,7 +84,7 @@ def _go() -> str:
     match = re.match(r"go(\d+)\.(\d+)", version)
     if match and tuple(map(int, match.groups())) < OLDEST_GO:
         raise CannotJudge(f"{go} is {version}: the validation programs are built with Go {wanted} or newer")
-    return go
+    return go, version
 
 
 def _run(argv: list[str], environment: dict[str, str] | None = None) -> str:
