@@ -10,7 +10,7 @@ VENV = .venv
 VPYTHON = $(VENV)/bin/python
 SITE = $$($(VPYTHON) -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
 GENERATED = oci_runtime/init oci_runtime/spec/_checker.py oci_runtime/schemas oci_runtime/_shim.c oci_runtime/_libseccomp.c oci_runtime/_libsystemd.py
-CHECKED = oci_runtime schemas native scripts bench vm tests setup.py
+CHECKED = oci_runtime schemas native scripts bench conformance vm tests setup.py
 C_SOURCES = $(shell find native tests bench -name '*.[ch]')
 # Where tests find their helpers, as pytest does: in their own folder unless it is a package.
 TEST_HELPERS = $(shell for folder in $$(find tests -type d -not -name __pycache__); do \
@@ -42,6 +42,23 @@ run: deps-run build
 
 test: deps-test build
 	PYOCI_ENGINES=required $(VPYTHON) -m pytest $(TESTS)
+
+# The judgement of the OCI's validation programs, beside the runtimes that are installed, as in docs/conformance.md; or on any RUNTIME.
+.PHONY: conformance conformance-check conformance-programs
+conformance-programs: $(VENV)/.stamp
+	$(VPYTHON) -m conformance build
+ifdef RUNTIME
+conformance: conformance-programs
+	$(VPYTHON) -m conformance run --runtime "$(RUNTIME)"
+else
+conformance: conformance-programs build
+	status=0; $(VPYTHON) -m conformance run --runtime build/pyoci --installed-peers --json conformance/results/native.json \
+		|| status=$$?; $(VPYTHON) -m conformance page && exit $$status
+endif
+
+# As expected? Without peers, and without a page.
+conformance-check: conformance-programs build
+	$(VPYTHON) -m conformance run --runtime build/pyoci --json build/conformance/native.json
 
 # A Debian machine with systemd, cgroup v2 or v1, AppArmor: docs/vm.md. It needs little of the host but its processor.
 .PHONY: vm vm-test vm-shell
