@@ -17,8 +17,8 @@ EDITION = "1"
 
 
 def requirements() -> str:
-    """What pip installs into the checkout's virtual environment."""
-    return run([sys.executable, ROOT / "scripts" / "requirements.py", "dev"])
+    """What pip installs into the virtual environment; xdist gives each processor of the machine tests to do."""
+    return run([sys.executable, ROOT / "scripts" / "requirements.py", "dev"]) + "pytest-xdist\n"
 
 
 def key() -> str:

@@ -54,7 +54,8 @@ def command(suite: str, mode: str) -> list[str]:
         report = [f"--environment=vm-{mode}", f"--json={session.RESULTS}/conformance.json"]
         options = [f"--programs={PROGRAMS}", "--runtime=/usr/local/bin/pyoci", "--seconds=600", "--jobs=2", *report]
         return [PYTHON, "-u", "-m", "conformance", "run", *options]
-    return [PYTHON, "-u", "-m", "pytest", f"tests/{suite}", f"--junitxml={session.RESULTS}/{suite}.xml", "-v"]
+    xml = f"--junitxml={session.RESULTS}/{suite}.xml"
+    return [PYTHON, "-u", "-m", "pytest", f"tests/{suite}", xml, "-v", "-n2", "--dist=loadfile", "--tb=short"]
 
 
 def counted(results: Path, suite: str) -> dict[str, int]:
