@@ -97,9 +97,9 @@ def read_config(bundle: str) -> tuple[Config, bytes]:
         reason = error.strerror if is_directory(bundle) else f"the bundle {bundle} is no directory"
         raise PyociError(f"cannot open {path}: {reason}") from error
     try:
-        if posix.fstat(fd).st_mode & 0o170000 not in (0o100000, 0o040000):  # who writes to a FIFO may never come
-            raise PyociError(f"cannot read {path}: it is no regular file")
-        text = read_descriptor(fd, path)  # once: what is kept is what was checked
+        text = read_descriptor(fd, path)  # once: a pipe has no more, and what is kept is what was checked
+        if not text and posix.fstat(fd).st_mode & 0o170000 == 0o010000:
+            raise PyociError(f"cannot read {path}: it is a FIFO that nobody writes to")
     finally:
         posix.close(fd)
     config = load_config(text, name=path)

@@ -108,12 +108,20 @@ def _read(source: str | int | bytes, name: str) -> tuple[str, str]:
 
 
 def read_descriptor(descriptor: int, name: str) -> bytes:
-    """All that there is to read, of a pipe too. SpecError when it cannot be read, or is too large for a document."""
+    """All that there is to read, of a pipe too. SpecError when it cannot be read, or is too large for a document.
+
+    A pipe that was opened with O_NONBLOCK, for one may not wait for ever that somebody opens it to write, is read as
+    long as somebody has it open.
+    """
     chunks = []
     left = MAX_SIZE + 1
     try:
         while left > 0:
-            chunk = posix.read(descriptor, min(left, 65536))
+            try:
+                chunk = posix.read(descriptor, min(left, 65536))
+            except BlockingIOError:
+                posix.set_blocking(descriptor, True)
+                continue
             if not chunk:
                 break
             chunks.append(chunk)

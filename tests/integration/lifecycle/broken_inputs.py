@@ -320,7 +320,7 @@ CONFIGS = [
     _bundle("rootfs that is a file", _rootfs_is_a_file, "rootfs is no directory", pointer="/root/path"),
     _bundle("no config.json", _without_config, "config.json: No such file or directory"),
     _bundle("config.json that is a directory", _directory_as_config, "config.json", "directory"),
-    _bundle("config.json that is a FIFO", _fifo_as_config, "config.json: it is no regular file"),
+    _bundle("config.json that is a FIFO", _fifo_as_config, "config.json: it is a FIFO that nobody writes to"),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import socket
@@ -154,6 +155,19 @@ def test_configuration_that_comes_by_a_pipe(bundle: Bundle, pyoci: Pyoci) -> Non
     assert os.listdir(pyoci.root) == []
 
 
+def test_configuration_that_is_slow_to_come(bundle: Bundle, pyoci: Pyoci) -> None:
+    text = json.dumps(bundle.args("echo", "seen").config).encode()
+    (bundle.path / "config.json").symlink_to("/dev/stdin")
+    argv = ["run", "--bundle", str(bundle.path), pyoci.new_id()]
+    with pyoci.spawn(*argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        for half in (text[:100], text[100:]):
+            time.sleep(0.2)
+            process.stdin.write(half)
+            process.stdin.flush()
+        assert process.communicate(timeout=20)[0] == b"seen\n"
+
+
 def test_orphans_are_reaped(bundle: Bundle, pyoci: Pyoci) -> None:
     """Without a pid namespace they become children of the runtime, which waits for them too."""
     bundle.without_namespace("pid").shell("(sleep 0.2 &) ; (sleep 100 &) ; echo ready; sleep 1")
@@ -188,7 +202,7 @@ def test_preserved_descriptors(bundle: Bundle, pyoci: Pyoci) -> None:
         pass_fds=(write, ends[1][1]),
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=20,
+        timeout=120,
     )
     for descriptor in (write, ends[1][1]):
         os.close(descriptor)
@@ -211,7 +225,11 @@ def test_sockets_of_systemd(bundle: Bundle, pyoci: Pyoci) -> None:
     read, write = os.pipe()
     script = f'exec 3>&{write} 4>&{write} 5>&{write}; export LISTEN_FDS=2 LISTEN_PID=$$; exec "$@"'
     done = subprocess.run(
-        ["bash", "-c", script, "sh", *argv], pass_fds=[write], stdin=subprocess.DEVNULL, capture_output=True, timeout=20
+        ["bash", "-c", script, "sh", *argv],
+        pass_fds=[write],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=120,
     )
     os.close(write)
     assert done.stdout == b"2 1\n", done.stderr
