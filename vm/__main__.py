@@ -4,7 +4,7 @@
     python -m vm build                             everything that is cached: tree, environment, image, checkout
     python -m vm run [options] -- COMMAND...       boot, install this checkout, run, bring results back, end
     python -m vm test                              the suites in machines with cgroup v2 and v1; see build/vm
-    python -m vm start, sync, exec, fetch, shell, status, stop     a machine that stays for a while
+    python -m vm start, sync, put, exec, fetch, shell, status, stop     a machine that stays for a while
 
 See docs/vm.md.
 """
@@ -49,6 +49,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     one = verb("exec", "Run a command in the machine that was started.")
     commanding(one)
     verb("sync", "Build this checkout and install it in the machine that was started.")
+    one = verb("put", "Copy files of this checkout into the machine that was started, without a build.")
+    one.add_argument("files", nargs="+", metavar="FILE")
     one = verb("fetch", "Bring a directory of the machine that was started to the host.")
     one.add_argument("directory")
     one.add_argument("target", type=Path)
@@ -117,6 +119,8 @@ def act(options: argparse.Namespace) -> int:
             return session.execute(session.current(), options)
         case "sync":
             session.install(session.current(), checkout.payload())
+        case "put":
+            session.put(session.current(), options.files)
         case "fetch":
             session.bring(session.current(), options.target, options.directory)
         case "shell":

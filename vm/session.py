@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from vm import shell
 from vm.checkout import LIST
 from vm.environment import CHECKOUT
-from vm.host import VmError, cache_directory, say
+from vm.host import ROOT, VmError, cache_directory, run, say, scratch
+from vm.image import GUEST
 from vm.machine import Machine, boot
 
+MOVE_FILES = GUEST / "move_files.py"
 RESULTS = "/results"  # what a command leaves there comes back to the host
 
 
@@ -85,13 +88,33 @@ def install(machine: Machine, archive: Path) -> None:
     """Replace the checkout and the installed pyoci of a machine, file by file, for somebody may be using them."""
     say("copying the checkout into the machine")
     previous = f"{LIST}.old"
-    keep_list = ["sh", "-c", f"touch {LIST} && mv {LIST} {previous}"]
-    prune = ["sh", "-c", f"LC_ALL=C comm -23 {previous} {LIST} | tr '\\n' '\\0' | xargs -0r rm -f --"]
-    if shell.execute(machine, keep_list) != 0:
+    if shell.execute(machine, ["sh", "-c", f"touch {LIST} && cp {LIST} {previous}"]) != 0:
         raise VmError("the machine's list of the checkout's files could not be kept")
-    shell.send(machine, archive, "/")
-    if shell.execute(machine, prune) != 0:
+    unpack(machine, archive, "/")
+    prune = f"LC_ALL=C comm -23 {previous} {LIST} | tr '\\n' '\\0' | xargs -0r rm -f --"
+    if shell.execute(machine, ["sh", "-c", prune]) != 0:
         raise VmError("files that the checkout has no more could not be removed from the machine")
+
+
+def unpack(machine: Machine, archive: Path, directory: str) -> None:
+    """Unpack a tar over a directory of the machine: a file is there as it was or as it is to be, never half of it."""
+    staging = "/opt/arriving"
+    if shell.execute(machine, ["rm", "-rf", staging]) != 0:
+        raise VmError(f"{staging} could not be removed from the machine")
+    shell.send(machine, archive, staging)
+    if shell.execute(machine, ["python3", "-c", MOVE_FILES.read_text(), staging, directory]) != 0:
+        raise VmError(f"the files could not be moved to {directory} of the machine")
+
+
+def put(machine: Machine, names: Sequence[str]) -> None:
+    """Copy files and folders of the checkout into the machine, without a build. Raises VmError for any outside."""
+    for name in names:
+        if not (ROOT / name).resolve().is_relative_to(ROOT):
+            raise VmError(f"{name} is not in the checkout")
+    with scratch("put") as folder:
+        archive = folder / "files.tar"
+        run(["tar", "-C", ROOT, "--exclude=__pycache__", "-cf", archive, *names])
+        unpack(machine, archive, CHECKOUT)
 
 
 def execute(machine: Machine, options: argparse.Namespace) -> int:
