@@ -225,7 +225,7 @@ def test_asked_to_end_at_any_moment(rich: Bundle, pyoci: Pyoci) -> None:
         codes.add(code)
         if code == 0:
             assert container.status == "created"
-            container.delete()
+            container.delete(force=True)
         assert _left(pyoci, container.id) == [], (code, moment)
         wait_for(lambda: not _children(), 2)
     assert codes <= {0, 143, -signal.SIGTERM}
