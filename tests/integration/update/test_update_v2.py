@@ -296,9 +296,9 @@ def test_created_and_paused(limited: Bundle, pyoci: Pyoci) -> None:
 
 
 def test_devices_are_left_alone(bundle: Bundle, pyoci: Pyoci) -> None:
-    container = pyoci.run_detached(bundle.args("sleep", "100"))
+    container = pyoci.run_detached(bundle.mount("/mnt", "tmpfs", "tmpfs").args("sleep", "100"))
     update(container, resources={"devices": [{"allow": True, "access": "rwm"}], "pids": {"limit": 8}})
-    mknod = "mknod /tmp/kmsg c 1 11; : < /tmp/kmsg"
+    mknod = "mknod /mnt/kmsg c 1 11; : < /mnt/kmsg"
     done = container.exec("sh", "-c", mknod, options=["--cap", "CAP_MKNOD", "--cap", "CAP_SYSLOG"], check=False)
     assert "Operation not permitted" in done.err
 
@@ -312,7 +312,7 @@ def test_updates_at_once_lose_nothing(running: Container, held: Held) -> None:
         ("--cpu-quota", "34000"),
     ]
     children = [pyoci.spawn("update", *options, running.id, stdin=subprocess.DEVNULL) for options in commands]
-    assert [child.wait(timeout=20) for child in children] == [0] * len(children)
+    assert [child.wait(timeout=120) for child in children] == [0] * len(children)
     assert held.recorded == {
         "cpu": {"shares": 1024, "quota": 34000, "period": 100000},
         "memory": {"limit": 32 * MIB, "swap": 48 * MIB, "reservation": 12 * MIB},
