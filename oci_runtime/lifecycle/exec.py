@@ -8,7 +8,7 @@ from errno import EACCES, ENOENT, EPERM
 from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, StateError, SystemCallError
 from oci_runtime.lifecycle.exec_request import process_of
-from oci_runtime.lifecycle.host_facts import available_capabilities, warn_of_denied_capabilities
+from oci_runtime.lifecycle.host_facts import available_capabilities, warn_of_what_is_left_out
 from oci_runtime.lifecycle.interruption import hold, release, undo_when_interrupted
 from oci_runtime.lifecycle.oom_score_adj import spawn_process
 from oci_runtime.lifecycle.start import saved_config, wait_for_exec
@@ -137,7 +137,7 @@ class _Exec:
             context.console_socket = connect_console(self.request.console_socket)
         root = "" if "mount" in record["namespaces"] else f"/proc/{record['pid']}/root"
         plan = plan_exec_process(self.process, self.config.get("linux", {}), context, root)
-        warn_of_denied_capabilities(context, self.warn)
+        warn_of_what_is_left_out(context, self.warn)
         if context.console_socket:
             plan.needs(context.console_socket)
         return plan

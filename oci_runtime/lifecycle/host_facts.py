@@ -26,6 +26,8 @@ def fill_context(context: Context, request: CreateRequest, config: Config) -> No
     context.capabilities = available_capabilities(user_namespace)
     context.no_pivot = request.no_pivot
     context.preserved = request.preserve_fds
+    if "mountLabel" in config.get("linux", {}):
+        context.selinux = has_selinux()
     if not request.no_new_keyring:
         context.keyring = f"_ses.{request.id}"
     if "user" in context.namespaces.new and posix.geteuid() != 0:
@@ -50,8 +52,21 @@ def available_capabilities(user_namespace: bool) -> int:
     return int(lib.sys_permitted_capabilities())
 
 
-def warn_of_denied_capabilities(context: Context, warn: Callable[[str], None]) -> None:
+def has_selinux() -> bool:
+    """Whether the kernel has SELinux enabled: it knows selinuxfs only then (security/selinux/selinuxfs.c)."""
+    try:
+        fd = posix.open("/proc/filesystems", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return True  # the mounts will tell
+    found = posix.read(fd, 65536)
+    posix.close(fd)
+    return b"\tselinuxfs\n" in found
+
+
+def warn_of_what_is_left_out(context: Context, warn: Callable[[str], None]) -> None:
     """Tells what the plan had to leave out."""
+    if context.mount_label_left_out:
+        warn("mounts get no label, as SELinux is not enabled on this machine (/linux/mountLabel)")
     if context.capabilities_denied:
         from oci_runtime.plan.capabilities import names
 

@@ -8,7 +8,7 @@ from errno import EPERM
 from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, SpecError, StateError, SystemCallError
 from oci_runtime.lifecycle.hook_state import hook_state, state_in_container
-from oci_runtime.lifecycle.host_facts import fill_context, is_rootless, warn_of_denied_capabilities
+from oci_runtime.lifecycle.host_facts import fill_context, is_rootless, warn_of_what_is_left_out
 from oci_runtime.lifecycle.interruption import hold, release, undo_when_interrupted
 from oci_runtime.lifecycle.oom_score_adj import spawn_process
 from oci_runtime.lifecycle.undo import Undo
@@ -312,7 +312,7 @@ class _Launch:
         if wait_for_start:
             context.start_socket = self._listen()
         plan = plan_container(self.config, context)
-        warn_of_denied_capabilities(context, self.warn)
+        warn_of_what_is_left_out(context, self.warn)
         for socket in (context.console_socket, context.start_socket):
             if socket:
                 plan.needs(socket)

@@ -27,7 +27,8 @@ def plan_container(config: Config, context: Context) -> Plan:
     process = config["process"]
     hooks = config.get("hooks", {})
     context.id_mappings = (linux.get("uidMappings", []), linux.get("gidMappings", []))
-    context.mount_label = linux.get("mountLabel", "")
+    context.mount_label = linux.get("mountLabel", "") if context.selinux else ""
+    context.mount_label_left_out = bool(linux.get("mountLabel")) and not context.selinux
     new_user_namespace = context.namespaces.has("user")
     context.bind_propagation = bind_propagation(linux.get("rootfsPropagation"), new_user_namespace)
 

@@ -26,8 +26,9 @@ class Context:
     """Facts and options, with the values of a plain `create` as root.
 
     `capabilities`: bits that can be granted here; `capabilities_denied`: those that planning had to leave out;
-    `in_user_namespace`: of the container or of the runtime, so that the kernel lets no device be made; `keyring`: name
-    of the session keyring or ''; `cgroup_mounts`: see cgroup_mounts.py.
+    `selinux`: whether the kernel has it enabled; `mount_label_left_out`: whether planning had to leave linux.mountLabel
+    out; `in_user_namespace`: of the container or of the runtime, so that the kernel lets no device be made; `keyring`:
+    name of the session keyring or ''; `cgroup_mounts`: see cgroup_mounts.py.
     """
 
     __slots__ = (
@@ -42,10 +43,12 @@ class Context:
         "in_user_namespace",
         "keyring",
         "mount_label",
+        "mount_label_left_out",
         "namespaces",
         "no_pivot",
         "preserved",
         "seccomp",
+        "selinux",
         "start_socket",
     )
 
@@ -59,6 +62,8 @@ class Context:
         self.id_mappings: tuple[list[IDMapping], list[IDMapping]] = ([], [])
         self.keyring = ""
         self.mount_label = ""
+        self.mount_label_left_out = False
+        self.selinux = True
         self.no_pivot = False
         self.preserved = 0
         self.bind_propagation = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from containers import Bundle, Pyoci
 from host_mounts import HostMounts, mount
@@ -207,3 +209,15 @@ def test_devices_do_not_work_under_nodev(bundle: Bundle, pyoci: Pyoci) -> None:
     done = pyoci.run(bundle)
     assert done.out.split() == ["3", "0"]
     assert "Permission denied" in done.err
+
+
+def test_a_mount_label(bundle: Bundle, pyoci: Pyoci) -> None:
+    """A label of the host that the bundle comes from is no obstacle where there is no SELinux, but it is told."""
+    bundle.linux["mountLabel"] = "system_u:object_r:svirt_sandbox_file_t:s0:c715,c811"
+    bundle.mount("/mnt", "tmpfs", "tmpfs", ["size=1m"])
+    done = pyoci.run(bundle.args("grep", " /mnt ", "/proc/self/mountinfo"))
+    if "\tselinuxfs\n" in Path("/proc/filesystems").read_text():
+        assert "svirt_sandbox_file_t" in done.out
+    else:
+        assert "tmpfs" in done.out
+        assert "SELinux is not enabled on this machine (/linux/mountLabel)" in done.err

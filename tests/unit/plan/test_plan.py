@@ -277,6 +277,20 @@ def test_exec() -> None:
     assert lines(plan)[:2] == ["ROOTFS_DIRECTORY", "CHROOT"]
 
 
+@pytest.mark.parametrize("selinux", [False, True])
+def test_mount_label(selinux: bool) -> None:
+    config = bundle("minimal")
+    config["linux"]["mountLabel"] = "a:b:c:s0:c1,c2"
+    context = context_for(config)
+    context.selinux = selinux
+    plan = plan_container(config, context)
+    labelled = {
+        op.s[0] for op in plan.operations if op.code == lib.OP_MOUNT and 'context="a:b:c:s0:c1,c2"' in str(op.s[3])
+    }
+    assert labelled == ({"tmpfs", "devpts", "mqueue"} if selinux else set())
+    assert context.mount_label_left_out != selinux
+
+
 @pytest.mark.parametrize("env", [[], ["A=1", "A=2", "B"], ["HOME=/x", "=odd", "A=b=c"]])
 def test_environment(env: list[str]) -> None:
     config = bundle("minimal")
