@@ -20,7 +20,7 @@ from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MINIMAL = CHECKOUT / "tests" / "bundles" / "minimal.json"
-PATIENCE = 20.0  # seconds a command may take
+PATIENCE = 120.0  # seconds a command may take; an emulated processor takes a hundred times as long
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 DIRECTORIES = ("bin", "dev", "etc", "home", "mnt", "proc", "root", "run", "sys", "tmp", "usr", "var")
 
@@ -361,7 +361,7 @@ class Pyoci:
 
     def _sweep_processes(self) -> list[str]:
         # an init that was killed is gone in a moment
-        deadline = time.monotonic() + 1
+        deadline = time.monotonic() + 5
         while (found := self._processes()) and time.monotonic() < deadline:
             time.sleep(0.02)
         for pid in found:
@@ -409,7 +409,7 @@ def _rmdir(path: str) -> bool:
     return True
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 10.0, what: str = "") -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60.0, what: str = "") -> None:
     """Polls until `condition` is true. Raises AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

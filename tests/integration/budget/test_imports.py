@@ -82,7 +82,7 @@ def imports_of(pyoci: Pyoci, directory: Path, script: Path) -> object:
         # no pipe, which a container that goes on would keep open
         with open(directory / "errors", "w+") as errors:
             quiet = subprocess.DEVNULL
-            done = subprocess.run(argv, stdin=quiet, stdout=quiet, stderr=errors, timeout=20)
+            done = subprocess.run(argv, stdin=quiet, stdout=quiet, stderr=errors, timeout=120)
             errors.seek(0)
             assert done.returncode == 0, errors.read()
         return set(report.read_text().split())
@@ -163,5 +163,5 @@ def test_peak_memory_of_the_runtime(pyoci: Pyoci, bundle: Bundle, directory: Pat
     argv = ["/usr/bin/python3", "-I", "-S", "-c", MEASURED, str(report)]
     argv += pyoci.command(command, "--bundle", str(bundle.path), "measured")
     quiet = subprocess.DEVNULL
-    subprocess.run(argv, stdin=quiet, stdout=quiet, timeout=20, check=True)
+    subprocess.run(argv, stdin=quiet, stdout=quiet, timeout=120, check=True)
     assert int(report.read_text()) < 14.7 * 1024

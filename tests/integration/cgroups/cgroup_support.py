@@ -47,7 +47,7 @@ def destroy(name: str) -> None:
                 continue  # its domain has its processes
             for pid in Path(directory, "cgroup.procs").read_text().split():
                 os.kill(int(pid), signal.SIGKILL)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while tops := left_over(name):
         for top in tops:
             for directory, _, _ in os.walk(top, topdown=False):

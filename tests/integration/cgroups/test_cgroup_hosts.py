@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cgroup_support import BASE, Child, cgroups_of, in_mount_namespace, left_over, run_inside
+from containers import Bundle, Pyoci
 
 from oci_runtime.errors import PyociError, SystemCallError
 from oci_runtime.linux.cgroups import manager
@@ -19,19 +20,44 @@ def names() -> list[str]:
     return [path.name for path in BASE.iterdir() if os.path.ismount(path)]
 
 
+#: Hierarchies that can be mounted beside those of the host.
+MORE = ("net_cls,net_prio", "perf_event")
+
+
 @pytest.fixture
-def together() -> Iterator[Path]:
-    """Where a hierarchy of two controllers can be mounted. The kernel is rid of it afterwards.
+def more() -> Iterator[list[list[str]]]:
+    """Commands that mount two more hierarchies, one of two controllers, with the links that systemd makes beside them;
+    none where the host has them. The kernel is rid of them afterwards.
 
     It keeps a hierarchy that is unmounted while a cgroup in it is still being freed, until it is mounted again.
     """
-    yield BASE / "net_cls,net_prio"
-    mount = ["mount", "-t", "cgroup", "-o", "net_cls,net_prio", "cgroup", "/mnt"]
+    missing = [hierarchy for hierarchy in MORE if not os.path.ismount(BASE / hierarchy)]
+    yield mounted_beside(missing) if missing else []
     deadline = time.monotonic() + 10
-    while "net_cls,net_prio" in cgroups_of(os.getpid()):
-        in_mount_namespace([mount, ["umount", "/mnt"]], lambda: None)
-        time.sleep(0.05)
-        assert time.monotonic() < deadline, "the hierarchy net_cls,net_prio stays"
+    for hierarchy in missing:
+        mount = ["mount", "-t", "cgroup", "-o", hierarchy, "cgroup", "/mnt"]
+        while hierarchy in cgroups_of(os.getpid()):
+            in_mount_namespace([mount, ["umount", "/mnt"]], lambda: None)
+            time.sleep(0.05)
+            assert time.monotonic() < deadline, f"the hierarchy {hierarchy} stays"
+
+
+def mounted_beside(missing: list[str]) -> list[list[str]]:
+    """The commands, for a mount namespace of one's own."""
+    commands = [
+        ["mount", "-t", "tmpfs", "tmpfs", "/mnt"],
+        ["mount", "--rbind", str(BASE), "/mnt"],
+        ["mount", "-t", "tmpfs", "tmpfs", str(BASE)],
+        *(["mkdir", str(BASE / hierarchy)] for hierarchy in names()),
+        *(["mount", "--bind", f"/mnt/{hierarchy}", str(BASE / hierarchy)] for hierarchy in names()),
+        ["umount", "-R", "-l", "/mnt"],
+    ]
+    for hierarchy in missing:
+        commands.append(["mkdir", str(BASE / hierarchy)])
+        commands.append(["mount", "-t", "cgroup", "-o", hierarchy, "cgroup", str(BASE / hierarchy)])
+        if "," in hierarchy:
+            commands += [["ln", "-s", hierarchy, str(BASE / controller)] for controller in hierarchy.split(",")]
+    return commands
 
 
 def test_hierarchies_mounted_elsewhere(name: str, tmp_path: Path) -> None:
@@ -126,20 +152,8 @@ def test_inside_of_a_container(name: str) -> None:
     in_mount_namespace(commands, body)
 
 
-def test_controllers_mounted_together(name: str, together: Path) -> None:
-    """With the links that systemd makes beside them."""
-    commands = [
-        ["mount", "-t", "tmpfs", "tmpfs", "/mnt"],
-        ["mount", "--rbind", str(BASE), "/mnt"],
-        ["mount", "-t", "tmpfs", "tmpfs", str(BASE)],
-        *(["mkdir", str(BASE / hierarchy)] for hierarchy in names()),
-        *(["mount", "--bind", f"/mnt/{hierarchy}", str(BASE / hierarchy)] for hierarchy in names()),
-        ["umount", "-R", "-l", "/mnt"],
-        ["mkdir", str(together)],
-        ["mount", "-t", "cgroup", "-o", "net_cls,net_prio", "cgroup", str(together)],
-        ["ln", "-s", together.name, str(BASE / "net_cls")],
-        ["ln", "-s", together.name, str(BASE / "net_prio")],
-    ]
+def test_controllers_mounted_together(name: str, more: list[list[str]]) -> None:
+    together = BASE / MORE[0]
 
     def body() -> None:
         made = manager.new(f"/{name}", name, None)
@@ -155,7 +169,28 @@ def test_controllers_mounted_together(name: str, together: Path) -> None:
         made.delete()
         assert not (together / name).exists()
 
-    in_mount_namespace(commands, body)
+    in_mount_namespace(more, body)
+
+
+def test_a_container_joins_all_that_is_mounted(bundle: Bundle, pyoci: Pyoci, more: list[list[str]]) -> None:
+    bundle.namespace("cgroup").mount("/sys/fs/cgroup", "cgroup", "cgroup", ["ro"])
+    bundle.linux["resources"] = {"network": {"classID": 1048577, "priorities": [{"name": "lo", "priority": 7}]}}
+    bundle.shell(
+        "cd /sys/fs/cgroup; cat net_cls/net_cls.classid net_prio/net_prio.ifpriomap; readlink net_cls net_prio;"
+        "echo perf $(cat perf_event/cgroup.procs); cat /proc/1/cgroup"
+    )
+
+    def body() -> None:
+        out = pyoci.run(bundle).out.splitlines()
+        assert out[0] == "1048577"
+        assert "lo 7" in out
+        assert out.count(MORE[0]) == 2
+        assert next(line for line in out if line.startswith("perf")).split()[1] == "1"
+        joined = [line.split(":", 2)[1:] for line in out if line.count(":") >= 2]
+        assert {controllers for controllers, _ in joined} >= {*MORE, "memory" if "memory" in names() else "pids"}
+        assert {path for _, path in joined} == {"/"}
+
+    in_mount_namespace(more, body)
 
 
 def test_read_only_named_hierarchy_is_done_without(name: str) -> None:

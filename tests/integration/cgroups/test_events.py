@@ -176,7 +176,7 @@ def test_a_stream_ends_with_the_container(limited: Bundle, pyoci: Pyoci) -> None
     assert set(stream.types()) == {"stats"}
     assert stream.events[0]["data"]["pids"] == {"current": 1, "limit": 20}
     container.kill()
-    assert stream.process.wait(timeout=5) == 0
+    assert stream.process.wait(timeout=120) == 0
 
 
 def test_the_interval_is_kept(limited: Bundle, pyoci: Pyoci) -> None:
@@ -185,7 +185,7 @@ def test_the_interval_is_kept(limited: Bundle, pyoci: Pyoci) -> None:
     time.sleep(0.5)
     assert stream.events == []
     container.kill()
-    assert stream.process.wait(timeout=5) == 0
+    assert stream.process.wait(timeout=120) == 0
     assert stream.events == []
 
 
@@ -221,7 +221,7 @@ def test_oom_notices(limited: Bundle, pyoci: Pyoci) -> None:
             wait_for(lambda count=count: container.output.count("killed") == count)  # type: ignore[misc]
     assert set(stream.types()) == {"oom"}
     assert stream.events[0] == {"type": "oom", "id": container.id}
-    assert stream.process.wait(timeout=5) == 0
+    assert stream.process.wait(timeout=120) == 0
 
 
 @pytest.mark.skipif(
@@ -234,7 +234,7 @@ def test_the_last_oom_is_told_too(limited: Bundle, pyoci: Pyoci) -> None:
     stream = Stream(container, "--interval=1h")
     time.sleep(0.5)
     (limited.rootfs / "tmp/fifo").write_text("\n")
-    assert stream.process.wait(timeout=5) == 0
+    assert stream.process.wait(timeout=120) == 0
     assert stream.types()[:1] == ["oom"]
 
 
@@ -244,7 +244,7 @@ def test_deleting_is_no_oom(limited: Bundle, pyoci: Pyoci) -> None:
     stream = Stream(container, "--interval=1h")
     time.sleep(0.3)
     container.delete(force=True)
-    assert stream.process.wait(timeout=5) == 0
+    assert stream.process.wait(timeout=120) == 0
     assert stream.events == []
 
 
@@ -269,7 +269,7 @@ def test_v2_without_controllers(bundle: Bundle, pyoci_v2: Pyoci) -> None:
     stream = Stream(container, "--interval=1h")
     wait_for(lambda: "no oom events" in (pyoci.directory / "events").read_text())
     container.kill()
-    assert stream.process.wait(timeout=5) == 0
+    assert stream.process.wait(timeout=120) == 0
 
 
 #: Reserves as many huge pages of 2 MiB as its argument says, and touches them.

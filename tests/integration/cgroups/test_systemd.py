@@ -398,7 +398,7 @@ def test_pause_exec_and_kill(running: Callable[..., Container], systemd: Pyoci) 
     systemd("resume", container.id)
     assert container.status == "running"
     systemd("kill", "--all", container.id, "KILL")
-    child.wait(timeout=20)
+    child.wait(timeout=120)
     container.wait()
     container.delete()
     assert is_gone(unit)

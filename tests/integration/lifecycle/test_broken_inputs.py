@@ -107,7 +107,7 @@ def test_calls(bundle: Bundle, pyoci: Pyoci) -> None:
 @pytest.mark.parametrize(("options", "text"), GLOBAL, ids=lambda value: str(value))
 def test_global_options(options: list[str], text: str, pyoci: Pyoci) -> None:
     argv = [pyoci.executable, "--root", str(pyoci.root), *options, "list"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert text in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -215,7 +215,7 @@ def test_read_only_root(bundle: Bundle, pyoci: Pyoci) -> None:
     script = f'mount -t tmpfs -o ro tmpfs {pyoci.root} && exec "$@"'
     for verb in (["create", "--bundle", str(bundle.path)], ["delete", "--force"], ["state"]):
         argv = ["unshare", "--mount", "sh", "-c", script, "sh", *pyoci.command(*verb, pyoci.new_id())]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
         assert "internal" not in done.stderr
         if verb[0] == "create":
             assert "Read-only file system" in done.stderr

@@ -142,7 +142,7 @@ def test_process_json_from_a_pipe(container: Container, directory: Path) -> None
         os.close(writers[0])
     process = container.pyoci.spawn("exec", "--process", str(fifo), container.id, stdout=subprocess.PIPE)
     fifo.write_text(json.dumps({"args": ["echo", "read"], "cwd": "/", "env": ["PATH=/bin"]}))
-    assert process.communicate(timeout=10)[0] == b"read\n"
+    assert process.communicate(timeout=120)[0] == b"read\n"
 
 
 def test_bad_process_json(container: Container, directory: Path) -> None:
@@ -222,7 +222,7 @@ def test_preserved_descriptors(container: Container) -> None:
         pass_fds=[write],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=20,
+        timeout=120,
     )
     os.close(write)
     assert os.read(read, 100) == b"through\n", done
@@ -270,7 +270,7 @@ def test_killed_while_it_joins(container: Container) -> None:
     """A container that is deleted takes with it the process that has just joined it; exec must not wait for that."""
     inject = ["-e", "trace=setns", "-e", "inject=setns:signal=SIGKILL:when=1"]
     argv = ["strace", "-f", "-o", "/dev/null", *inject, *container.pyoci.command("exec", container.id, "true")]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
     assert done.returncode == 255
     assert "cannot join namespaces" in done.stderr
     assert container.exec("echo", "fine").out == "fine\n"

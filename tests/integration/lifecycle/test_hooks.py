@@ -197,7 +197,7 @@ def test_timeout(kind: str, bundle: Bundle, pyoci: Pyoci) -> None:
     bundle.config["hooks"] = {kind: [hook("exec sleep 100", timeout=1)]}
     began = time.monotonic()
     done = pyoci.run(bundle, check=False)
-    assert 1 <= time.monotonic() - began < 3
+    assert 1 <= time.monotonic() - began < 60
     assert f"{kind} hook /bin/sh: still running after its timeout of 1 s (/hooks/{kind}/0)" in done.err
     assert done.code == (0 if kind == "poststop" else 1)
 
@@ -230,10 +230,10 @@ def test_poststop_after_a_create_that_fails_later(bundle: Bundle, notes: Path, p
 
 
 def test_background_process_of_a_hook_holds_up_nothing(bundle: Bundle, pyoci: Pyoci) -> None:
-    bundle.config["hooks"] = {kind: [hook("sleep 3 & echo $!")] for kind in KINDS}
+    bundle.config["hooks"] = {kind: [hook("sleep 20 & echo $!")] for kind in KINDS}
     began = time.monotonic()
     pyoci.run(bundle)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 15
 
 
 def test_umask_of_the_hooks_in_the_container(bundle: Bundle, notes: Path, pyoci: Pyoci) -> None:
@@ -256,7 +256,7 @@ def test_umask_of_the_hooks_in_the_container(bundle: Bundle, notes: Path, pyoci:
 
 def test_a_poststart_hook_may_change_its_container(bundle: Bundle, pyoci: Pyoci) -> None:
     command = " ".join(pyoci.command("pause", "box"))
-    bundle.config["hooks"] = {"poststart": [hook(f"timeout 5 {command}")]}
+    bundle.config["hooks"] = {"poststart": [hook(f"timeout 60 {command}")]}
     container = pyoci.create(bundle.args("sleep", "100"), id="box")
     pyoci("start", "box")
     assert container.status == "paused"
@@ -265,19 +265,19 @@ def test_a_poststart_hook_may_change_its_container(bundle: Bundle, pyoci: Pyoci)
 @pytest.mark.parametrize("kind", ["prestart", "createRuntime"])
 def test_deleted_while_a_hook_runs(kind: str, bundle: Bundle, notes: Path, pyoci: Pyoci) -> None:
     """delete --force kills init; create sees it, ends the hook, and undoes the rest."""
-    bundle.config["hooks"] = {kind: [hook(f"echo > {notes}/runs; exec sleep 60")]}
+    bundle.config["hooks"] = {kind: [hook(f"echo > {notes}/runs; exec sleep 100")]}
     bundle.save()
     create = pyoci.spawn("create", "--bundle", str(bundle.path), "box")
     wait_for((notes / "runs").exists)
     started = time.monotonic()
     pyoci("delete", "--force", "box")
-    assert create.wait(10) == 1
-    assert time.monotonic() - started < 8
+    assert create.wait(120) == 1
+    assert time.monotonic() - started < 60
 
 
 def test_a_poststart_hook_of_run_may_delete_its_container(bundle: Bundle, notes: Path, pyoci: Pyoci) -> None:
     command = " ".join(pyoci.command("delete", "--force", "box"))
-    bundle.config["hooks"] = {"poststart": [hook(f"timeout 5 {command} && echo > {notes}/deleted")]}
+    bundle.config["hooks"] = {"poststart": [hook(f"timeout 60 {command} && echo > {notes}/deleted")]}
     done = pyoci.run(bundle.args("sleep", "100"), id="box", check=False)
     assert (notes / "deleted").exists(), done
     assert done.code == 128 + 9

@@ -50,7 +50,7 @@ def console(directory: Path) -> Iterator[Console]:
     listener.close()
 
 
-def read_until(fd: int, text: str, seconds: float = 10) -> str:
+def read_until(fd: int, text: str, seconds: float = 60) -> str:
     """What a terminal shows, up to `text`. AssertionError when that does not come."""
     shown = b""
     deadline = time.monotonic() + seconds

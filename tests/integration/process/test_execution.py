@@ -311,10 +311,11 @@ def test_standard_streams_can_be_opened_again(bundle: Bundle, pyoci: Pyoci, kind
     if kind == "regular":
         assert pyoci.run(bundle).out == "written\n"
     elif kind == "null":
-        assert subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=20).returncode == 0
+        assert subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=120).returncode == 0
     else:
         assert (
-            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=20).stdout == b"written\n"
+            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=120).stdout
+            == b"written\n"
         )
     after = os.stat("/dev/null")
     assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)

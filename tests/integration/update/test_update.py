@@ -456,7 +456,7 @@ def test_a_container_without_cgroups(bundle: Bundle, pyoci: Pyoci) -> None:
     id = pyoci.new_id()
     create = ["--rootless=true", *pyoci.command("run", "-d", "--bundle", str(bundle.path), id)[1:]]
     script = 'umount -R /sys/fs/cgroup && exec "$@" >/dev/null 2>&1 </dev/null'
-    subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", pyoci.executable, *create], check=True, timeout=20)
+    subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", pyoci.executable, *create], check=True, timeout=120)
     wait_for(lambda: json.loads(pyoci("state", id).out)["status"] == "running")
     done = pyoci("update", "--pids-limit", "8", id, check=False)
     assert done.code == 1
@@ -472,7 +472,7 @@ def test_updates_at_once_lose_nothing(running: Container, held: Held) -> None:
         ("--cpu-quota", "34000"),
     ]
     children = [pyoci.spawn("update", *options, running.id, stdin=subprocess.DEVNULL) for options in commands]
-    assert [child.wait(timeout=20) for child in children] == [0] * len(children)
+    assert [child.wait(timeout=120) for child in children] == [0] * len(children)
     assert held.recorded == {
         "cpu": {"shares": 345, "quota": 34000, "period": 100000},
         "memory": {"limit": LIMIT, "swap": SWAP, "reservation": 12 * MIB},
