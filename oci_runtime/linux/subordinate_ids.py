@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 # Where the helpers are looked for beside $PATH, which engines may not have set.
 DIRECTORIES = ("/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin", "/usr/local/sbin")
-_ANSWER_AT_MOST = 1000
+_ANSWER_AT_MOST = 1000  # bytes
+SIGKILL = 9
 
 
 def map_ids(pid: int, uids: Sequence[IDMapping], gids: Sequence[IDMapping]) -> None:
@@ -88,10 +89,15 @@ def _run(path: str, arguments: list[str], pointer: str) -> tuple[int, str]:
             raise SystemCallError(f"cannot run {path}", error.errno or 0, pointer) from error
         finally:
             posix.close(write)
-        answer = b""
-        while more := posix.read(read, _ANSWER_AT_MOST):
-            answer = (answer + more)[:_ANSWER_AT_MOST]
+        try:
+            answer = b""
+            while more := posix.read(read, _ANSWER_AT_MOST):
+                answer = (answer + more)[:_ANSWER_AT_MOST]
+            status = posix.waitstatus_to_exitcode(posix.waitpid(helper, 0)[1])
+        except BaseException:  # interrupted
+            posix.kill(helper, SIGKILL)
+            posix.waitpid(helper, 0)
+            raise
     finally:
         posix.close(read)
-    status = posix.waitstatus_to_exitcode(posix.waitpid(helper, 0)[1])
     return status, " ".join(answer.decode("utf-8", "replace").split())

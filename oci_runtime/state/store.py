@@ -267,12 +267,14 @@ def remove_unfinished(root: str, container_id: str) -> None:
     for name in _names(root):
         if name.startswith(f"~{container_id[:_ID_PART]}~"):
             try:
-                directory = posix.open(f"{root}/{name}", _DIRECTORY)
+                # never through a link, which who may write to `root` could have put there
+                directory = posix.open(f"{root}/{name}", _DIRECTORY | posix.O_NOFOLLOW)
             except OSError:
                 continue  # gone
             try:
                 flock(directory, LOCK_EX | LOCK_NB)
-                _remove_unnamed(f"{root}/{name}")
+                _remove_files(directory)
+                _rmdir(f"{root}/{name}")
             except OSError:
                 continue  # at work
             finally:
@@ -295,11 +297,15 @@ def _remove_directory(name: str, parent: int) -> None:
     """A directory that holds only files."""
     directory = posix.open(name, _DIRECTORY | posix.O_NOFOLLOW, dir_fd=parent)
     try:
-        for each in posix.listdir(directory):
-            posix.unlink(each, dir_fd=directory)
+        _remove_files(directory)
     finally:
         posix.close(directory)
     posix.rmdir(name, dir_fd=parent)
+
+
+def _remove_files(directory: int) -> None:
+    for name in posix.listdir(directory):
+        posix.unlink(name, dir_fd=directory)
 
 
 def _rmdir(path: str) -> None:

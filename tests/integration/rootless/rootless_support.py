@@ -94,6 +94,27 @@ class RootlessPyoci(Pyoci):
         """Any command of the user."""
         return [*self.around, *self.user.command(*argv, groups=self.groups)]
 
+    def processes(self) -> dict[int, str]:
+        """All that the user has, also by subordinate ids: their command lines by pid."""
+        ranges = [(self.user.uid, 1), *self.user.subuids]
+        found = {}
+        for entry in Path("/proc").iterdir():
+            try:
+                uid = entry.stat().st_uid
+                if entry.name.isdigit() and any(first <= uid < first + size for first, size in ranges):
+                    command = (entry / "cmdline").read_bytes()
+                    if command:  # else it has ended
+                        found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace")
+            except OSError:  # it ended meanwhile
+                continue
+        return found
+
+    def _processes(self) -> dict[int, str]:
+        return self.processes()
+
+    def _sweep_cgroups(self) -> list[str]:
+        return []  # where he may make some, delegation() looks
+
     def spawn_as_user(self, *argv: str) -> int:
         """Starts a command of his that says when it is up, and is killed at the end; its pid."""
         child = subprocess.Popen(self.as_user(*argv), stdout=subprocess.PIPE)

@@ -73,9 +73,9 @@ def test_it_is_enclosed(rootless: RootlessPyoci, box: Bundle) -> None:
     assert int(done.out.split()[-1]) < 6
 
 
-def test_the_score_for_the_oom_killer(rootless: RootlessPyoci, either: Bundle) -> None:
-    either.process["oomScoreAdj"] = 300
-    container = rootless.run_detached(either.args("/bin/sleep", "60"))
+def test_the_score_for_the_oom_killer(rootless: RootlessPyoci, box: Bundle) -> None:
+    box.process["oomScoreAdj"] = 300
+    container = rootless.run_detached(box.args("/bin/sleep", "60"))
     assert Path(f"/proc/{container.pid}/oom_score_adj").read_text() == "300\n"
     assert container.exec("cat", "/proc/self/oom_score_adj").out == "300\n"
 
@@ -234,18 +234,18 @@ def test_hooks(rootless: RootlessPyoci, either: Bundle) -> None:
     assert {state["id"] for state in states.values()} == {container.id}
 
 
-def test_a_hook_that_joins_the_network(rootless: RootlessPyoci, either: Bundle) -> None:
+def test_a_hook_that_joins_the_network(rootless: RootlessPyoci, box: Bundle) -> None:
     """As slirp4netns does: through the namespaces of the pid it is told."""
-    either.namespace("network")
+    box.namespace("network")
     script = (
         "pid=$(sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/'); "
         "nsenter -t $pid -U -n --preserve-credentials ip address add 10.9.8.7/32 dev lo"
     )
     path = rootless.environment["PATH"]
-    either.config["hooks"] = {
+    box.config["hooks"] = {
         "createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", script], "env": [f"PATH={path}"]}]
     }
-    assert "10.9.8.7" in rootless.run(either.args("ip", "address")).out
+    assert "10.9.8.7" in rootless.run(box.args("ip", "address")).out
 
 
 def test_a_hook_that_fails(rootless: RootlessPyoci, box: Bundle) -> None:

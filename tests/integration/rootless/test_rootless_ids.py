@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
-from containers import Bundle
+from containers import Bundle, wait_for
 from ordinary_user import User
-from rootless_support import RootlessPyoci, map_ranges
+from rootless_support import RootlessPyoci, give, map_ranges
 
 
 def rows(text: str) -> list[list[int]]:
@@ -174,3 +176,27 @@ def test_another_user_has_other_ranges(rootless: RootlessPyoci, box: Bundle) -> 
     done = rootless.run(box, check=False)
     assert done.code == 1
     assert "not allowed" in done.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_ended_while_the_helper_works(rootless: RootlessPyoci, box: Bundle, number: signal.Signals) -> None:
+    """Nothing goes on after that, but the helper of a runtime that could not end it."""
+    (box.path / "bin").mkdir()
+    slow = box.path / "bin/newuidmap"
+    slow.write_text(f"#!/bin/sh\necho $$ > {box.path}/helper\nexec /bin/sleep 30\n")
+    slow.chmod(0o755)
+    give(rootless.user, box.path / "bin")
+    rootless.environment["PATH"] = f"{box.path}/bin:{os.environ['PATH']}"
+    map_ranges(box, rootless.user).save()
+    id = rootless.new_id()
+    child = rootless.spawn("run", "--bundle", str(box.path), id, stdin=subprocess.DEVNULL)
+    wait_for(lambda: (box.path / "helper").exists() and (box.path / "helper").read_text().endswith("\n"))
+    child.send_signal(number)
+    assert child.wait(10) == (-number if number == signal.SIGKILL else 128 + number)
+    helper = int((box.path / "helper").read_text())
+    if number == signal.SIGKILL:
+        os.kill(helper, signal.SIGKILL)
+        assert id in rootless("list").out
+        rootless("delete", "--force", id)
+    wait_for(lambda: not Path(f"/proc/{helper}/cmdline").exists())
+    wait_for(lambda: not rootless.processes(), what="no process is left")

@@ -39,7 +39,7 @@ def test_unshare(rootless: RootlessPyoci, plain: Bundle, kind: list[str]) -> Non
 
 def test_its_life(rootless: RootlessPyoci, plain: Bundle) -> None:
     """Each command from a user namespace that it joins, as those of podman do."""
-    first = rootless.spawn_as_user("unshare", "-Urm", "sh", "-c", "echo up; sleep 60")
+    first = rootless.spawn_as_user("unshare", "-Urm", "sh", "-c", "echo up; exec sleep 60")
     rootless.inside = ["nsenter", "-t", str(first), "-U", "-m", "--preserve-credentials"]
     container = rootless.create(plain.shell("echo started; exec sleep 60"))
     assert container.status == "created"

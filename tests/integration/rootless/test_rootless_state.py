@@ -88,3 +88,17 @@ def test_a_container_that_a_stranger_has_prepared(rootless: RootlessPyoci, box: 
         assert "is the container of user 12345" in call(rootless, command, container.id)
     give(rootless.user, shared / container.id)
     container.delete(force=True)
+
+
+def test_delete_follows_no_link(rootless: RootlessPyoci, pyoci: Pyoci, directory: Path) -> None:
+    """What the user puts into his state root is no way to files that are root's."""
+    victim = directory / "victim"
+    victim.mkdir()
+    (victim / "file").touch()
+    rootless("list")
+    (rootless.root / "~box~1").symlink_to(victim)
+    (rootless.root / "box").symlink_to(victim)
+    pyoci("--root", str(rootless.root), "delete", "--force", "box")
+    assert (victim / "file").exists()
+    for name in ("~box~1", "box"):
+        (rootless.root / name).unlink()
