@@ -176,8 +176,8 @@ def test_a_container_joins_all_that_is_mounted(bundle: Bundle, pyoci: Pyoci, mor
     bundle.namespace("cgroup").mount("/sys/fs/cgroup", "cgroup", "cgroup", ["ro"])
     bundle.linux["resources"] = {"network": {"classID": 1048577, "priorities": [{"name": "lo", "priority": 7}]}}
     bundle.shell(
-        "cd /sys/fs/cgroup; cat net_cls/net_cls.classid net_prio/net_prio.ifpriomap; readlink net_cls; readlink net_prio;"
-        "echo perf $(cat perf_event/cgroup.procs); cat /proc/1/cgroup"
+        "cd /sys/fs/cgroup; cat net_cls/net_cls.classid net_prio/net_prio.ifpriomap; readlink net_cls;"
+        "readlink net_prio; echo perf $(cat perf_event/cgroup.procs); cat /proc/1/cgroup"
     )
 
     def body() -> None:
