@@ -17,7 +17,7 @@ TEST_HELPERS = $(shell for folder in $$(find tests -type d -not -name __pycache_
 	[ -e $$folder/__init__.py ] || printf '%s:' $$folder; done)
 SCRIPTS = scripts/install-deps .ci/run bench/enter.sh vm/guest/prepare.sh
 
-.PHONY: build run test lint lint-style lint-types lint-c lint-shell format bench wheel install uninstall clean distclean
+.PHONY: build run test engines lint lint-style lint-types lint-c lint-shell format bench wheel install uninstall clean distclean
 
 build: build/pyoci
 
@@ -42,6 +42,12 @@ run: deps-run build
 
 test: deps-test build
 	PYOCI_ENGINES=required $(VPYTHON) -m pytest $(TESTS)
+
+# Each engine with pyoci, feature by feature, as in docs/engines.md, which also gets what `make vm-test` has brought.
+engines: deps-test build
+	@rm -f build/engines.xml
+	status=0; PYOCI_ENGINES=required $(VPYTHON) -m pytest tests/engines --junitxml=build/engines.xml || status=$$?; \
+	$(VPYTHON) scripts/engines_table.py build/engines.xml $(wildcard build/vm/*/engines.xml) && exit $$status
 
 # The judgement of the OCI's validation programs, beside the runtimes that are installed, as in docs/conformance.md; or on any RUNTIME.
 .PHONY: conformance conformance-check conformance-programs

@@ -1,43 +1,59 @@
-"""Fixtures of the engine suites: one private engine for each test module, driven with the runtime under test.
+"""Fixtures of the engine suites: one private engine of each kind for the session, driven with the runtime under test.
 
-PYOCI            the runtime's executable; build/pyoci of the checkout if unset
-PYOCI_ENGINES    "required": an engine that is not installed is an error, not a skip
+PYOCI                   the runtime's executable; build/pyoci of the checkout if unset
+PYOCI_ENGINES           "required": an engine that is not installed or cannot run is an error, not a skip
+PYOCI_CGROUP_MANAGER    what the engines make cgroups with: "cgroupfs", or "systemd"
+
+    def test_x(engine: Engine) -> None:       once for each engine, with the verbs of engine.py
+    def test_y(podman: Podman) -> None:       this one only
+    @pytest.mark.feature("run")               a row of docs/engines.md; the docstring says what it means
+
+The junit file that ``--junitxml`` writes has all that docs/engines.md needs: the properties feature, engine and shows
+with each test of a feature, and with the suite the facts of environment.py.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from . import support
+from . import environment, processes
 from .containerd import Containerd
 from .docker import Docker
+from .engine import Engine
 from .podman import Podman
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+ENGINES: tuple[type[Engine], ...] = (Containerd, Podman, Docker)
 
 
-def _need(program: str) -> None:
-    if shutil.which(program, path=support.PATH) is None:
-        if os.environ.get("PYOCI_ENGINES") == "required":
-            pytest.fail(f"{program} is not installed")
-        pytest.skip(f"{program} is not installed")
-    if os.geteuid() != 0:
-        pytest.skip("the engines are run as root")
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell pytest of the marker."""
+    config.addinivalue_line("markers", "feature(name): the test fills a row of docs/engines.md")
 
 
-def _directory(prefix: str) -> Path:
-    """A new directory that the users of a container's user namespace can pass through."""
-    path = Path(tempfile.mkdtemp(prefix=prefix))
-    path.chmod(0o711)
-    return path
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Note in the junit file which cell of the table a test fills, even if its engine does not start."""
+    for item in items:
+        marker = item.get_closest_marker("feature")
+        if marker and isinstance(item, pytest.Function):
+            engine = item.callspec.params["engine"]
+            shows = " ".join((item.function.__doc__ or "").split())
+            item.user_properties += [("feature", marker.args[0]), ("engine", engine), ("shows", shows)]
+
+
+def _cannot_run(reason: str) -> None:
+    if os.environ.get("PYOCI_ENGINES") == "required":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,23 +70,37 @@ def runtime() -> str:
     path = Path(os.environ.get("PYOCI") or CHECKOUT / "build" / "pyoci").resolve()
     if not os.access(path, os.X_OK):
         pytest.fail(f"no runtime at {path}: build it, or name one in PYOCI")
-    subprocess.run([path, "--version"], check=True, capture_output=True, timeout=10)
+    subprocess.run([path, "--version"], check=True, capture_output=True, timeout=60)
     return str(path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _facts(runtime: str, record_testsuite_property: Callable[[str, object], None]) -> None:
+    """Put into the junit file where this ran, and with what."""
+    for name, value in environment.facts(runtime, ENGINES).items():
+        record_testsuite_property(name, value)
 
 
 @pytest.fixture
 def workdir() -> Iterator[Path]:
-    """A directory with a short path: sockets below it stay under the 107 bytes of sun_path."""
+    """A directory with a short path: sockets below it stay under the 107 bytes of sun_path.
+
+    The engines' fixtures ask for it too, so that it outlives the containers that write to it.
+    """
     with tempfile.TemporaryDirectory(prefix="pyoci-") as path:
         yield Path(path)
 
 
-@pytest.fixture(scope="module")
-def podman_engine(runtime: str) -> Iterator[Podman]:
-    """A private podman for the module; fails at the end if anything outlived its removal."""
-    _need("podman")
-    _need("conmon")
-    engine = Podman(_directory("pyoci-p"), runtime)
+def _private(kind: type[Engine], runtime: str) -> Iterator[Engine]:
+    """An engine of its own; fails at the end if anything outlived its removal."""
+    for program in kind.programs:
+        if shutil.which(program, path=processes.PATH) is None:
+            _cannot_run(f"{program} is not installed")
+    if os.geteuid() != 0:
+        _cannot_run("the engines are run as root")
+    directory = Path(tempfile.mkdtemp(prefix=f"pyoci-{kind.name[0]}"))
+    directory.chmod(0o711)  # the users of a container's user namespace pass through
+    engine = kind(directory, runtime)
     left: list[str] = []
     try:
         yield engine
@@ -79,50 +109,62 @@ def podman_engine(runtime: str) -> Iterator[Podman]:
     assert not left, "left behind: " + "\n".join(left)
 
 
+@pytest.fixture(scope="session")
+def podman_engine(runtime: str) -> Iterator[Engine]:
+    """The session's podman."""
+    yield from _private(Podman, runtime)
+
+
+@pytest.fixture(scope="session")
+def containerd_engine(runtime: str) -> Iterator[Engine]:
+    """The session's containerd."""
+    yield from _private(Containerd, runtime)
+
+
+@pytest.fixture(scope="session")
+def docker_engine(runtime: str) -> Iterator[Engine]:
+    """The session's docker."""
+    yield from _private(Docker, runtime)
+
+
 @pytest.fixture
-def podman(podman_engine: Podman) -> Iterator[Podman]:
-    """The module's podman, without containers before and after the test."""
+def podman(podman_engine: Podman, workdir: Path) -> Iterator[Podman]:
+    """podman, without containers before and after the test."""
     yield podman_engine
     podman_engine.remove_all()
 
 
-@pytest.fixture(scope="module")
-def containerd_engine(runtime: str) -> Iterator[Containerd]:
-    """A private containerd for the module; fails at the end if anything outlived its removal."""
-    _need("containerd")
-    _need("ctr")
-    engine = Containerd(_directory("pyoci-c"), runtime)
-    left: list[str] = []
-    try:
-        yield engine
-    finally:
-        left = engine.close()
-    assert not left, "left behind: " + "\n".join(left)
+@pytest.fixture
+def pod(podman: Podman) -> Iterator[str]:
+    """A pod of podman's whose containers share all namespaces that can be shared; it is not started yet."""
+    infra = ("--infra-image", podman.image, "--infra-command", "/bin/sleep 1000")
+    podman("pod", "create", "--name", "pod", "--share", "net,ipc,uts,pid", *infra)
+    yield "pod"
+    podman("pod", "rm", "-fa", "-t", "0")
 
 
 @pytest.fixture
-def containerd(containerd_engine: Containerd) -> Iterator[Containerd]:
-    """The module's containerd, without containers before and after the test."""
+def containerd(containerd_engine: Containerd, workdir: Path) -> Iterator[Containerd]:
+    """containerd, without containers before and after the test."""
     yield containerd_engine
     containerd_engine.remove_all()
 
 
-@pytest.fixture(scope="module")
-def docker_engine(runtime: str) -> Iterator[Docker]:
-    """A private dockerd for the module; fails at the end if anything outlived its removal."""
-    _need("dockerd")
-    _need("containerd")
-    engine = Docker(_directory("pyoci-d"), runtime)
-    left: list[str] = []
-    try:
-        yield engine
-    finally:
-        left = engine.close()
-    assert not left, "left behind: " + "\n".join(left)
-
-
 @pytest.fixture
-def docker(docker_engine: Docker) -> Iterator[Docker]:
-    """The module's docker, without containers before and after the test."""
+def docker(docker_engine: Docker, workdir: Path) -> Iterator[Docker]:
+    """docker, without containers before and after the test."""
     yield docker_engine
     docker_engine.remove_all()
+
+
+@pytest.fixture(params=[kind.name for kind in ENGINES])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine in turn. Where one has no such feature, that is proved and the test skipped as not applicable."""
+    found: Engine = request.getfixturevalue(request.param)
+    marker = request.node.get_closest_marker("feature")
+    lack = found.lacks.get(marker.args[0]) if marker else None
+    if lack:
+        said = found(*lack.command).stdout
+        assert not re.search(lack.pattern, said, re.MULTILINE), f"{lack.reason}? It says:\n{said}"
+        pytest.skip(f"n/a: {lack.reason}")
+    return found

@@ -1,102 +1,111 @@
-"""A dockerd that keeps everything it has in one directory and one cgroup."""
+"""A dockerd that keeps everything it has in one directory, one cgroup and namespaces of its own."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-from collections.abc import Sequence
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from . import support
+from . import cleanup, processes
+from .docker_cli import DockerCli
+from .engine import CGROUP_MANAGER, DEFAULT, Engine, Options
+from .image import ENV, rootfs_tar
 
-IMAGE = "engines/busybox:latest"
+# The distribution's client, which is of the daemon's age; the first on the path may be another.
+CLIENT = "/usr/bin/docker" if os.access("/usr/bin/docker", os.X_OK) else "docker"
 
 
-class Docker:
-    """A private dockerd without networking and its client; the shim's sockets in /run/containerd/s are outside."""
+class Docker(DockerCli):
+    """A private dockerd and its client.
 
-    __slots__ = ("_client", "_daemon", "cgroup", "cwd", "directory", "env", "state_root")
+    The daemon has a network namespace of its own, where it makes its bridge and its rules of the firewall, and a mount
+    namespace, where it finds no other containerd in /run. With `remap` it gives containers a user namespace that maps
+    0 to the first and has as many IDs as the second: docker has no option for a single one.
+    """
 
-    def __init__(self, directory: Path, runtime: str) -> None:
-        self.directory = directory
-        self.cgroup = f"pyoci-docker-{os.getpid()}-{directory.name}"
-        self.cwd = directory / "cwd"
-        self.state_root = directory / "exec" / "runtime-runc"
-        for folder in ("cwd", "scratch"):
-            (directory / folder).mkdir(parents=True)
-        # The distribution's client, which is of the daemon's age; the first on the path may be another.
-        self._client = "/usr/bin/docker" if os.access("/usr/bin/docker", os.X_OK) else "docker"
-        self.env = {
-            "PATH": support.PATH,
-            "HOME": str(directory),
-            "TMPDIR": str(directory / "scratch"),
-            "DOCKER_HOST": f"unix://{directory}/d.sock",
-        }
-        self._daemon = self._start(runtime)
+    name = "docker"
+    image = "engines/busybox:latest"
+    programs = ("docker", "dockerd", "containerd")
+    version_commands: ClassVar[Mapping[str, tuple[str, ...]]] = {"docker": ("dockerd", "--version")}
+    top_words = ("-eo", "pid,args")
+    stats_template = "{{.PIDs}}|{{.MemUsage}}"
+
+    __slots__ = ("_daemon",)
+
+    def __init__(self, directory: Path, runtime: str, remap: tuple[int, int] | None = None) -> None:
+        super().__init__(directory, runtime)
+        self.state_root = directory / "exec"
+        self.env["DOCKER_HOST"] = f"unix://{directory}/d.sock"
+        self._daemon = self._start(remap)
         try:
-            support.wait_for(lambda: self("version", check=False).returncode == 0, 30, "dockerd answers")
+            processes.wait_for(lambda: self("version", check=False).returncode == 0, what="dockerd answers")
             archive = directory / "rootfs.tar"
-            archive.write_bytes(support.rootfs_tar())
-            self("import", "--change", f"ENV {support.ENV[0]}", str(archive), IMAGE)
+            archive.write_bytes(rootfs_tar())
+            self("import", "--change", f"ENV {ENV[0]}", str(archive), self.image)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, runtime: str) -> subprocess.Popen[bytes]:
+    def _start(self, remap: tuple[int, int] | None) -> processes.Daemon:
         at = self.directory
-        limits = support.default_ulimits()
+        limits = processes.default_ulimits()
         configuration = {
             "data-root": f"{at}/data",
             "exec-root": f"{at}/exec",
             "pidfile": f"{at}/pid",
             "hosts": [self.env["DOCKER_HOST"]],
-            "bridge": "none",
-            "iptables": False,
-            "ip6tables": False,
-            "ip-forward": False,
-            "userland-proxy": False,
-            "exec-opts": ["native.cgroupdriver=cgroupfs"],
-            "cgroup-parent": f"/{self.cgroup}",
-            "runtimes": {"tested": {"path": runtime}},
+            "exec-opts": [f"native.cgroupdriver={CGROUP_MANAGER}"],
+            "cgroup-parent": self.cgroup if CGROUP_MANAGER == "systemd" else f"/{self.cgroup}",
+            "runtimes": {"tested": {"path": self.runtime}},
             "default-runtime": "tested",
             "default-ulimits": {k: {"Name": k, "Soft": soft, "Hard": hard} for k, (soft, hard) in limits.items()},
         }
+        (at / "run").mkdir()
+        binds = {Path("/run/containerd"): at / "run"}
+        if remap:
+            configuration["userns-remap"] = "daemon"  # a user that is always there; root means none
+            (at / "subids").write_text(f"daemon:{remap[0]}:{remap[1]}\n")
+            binds |= {Path(f"/etc/sub{kind}"): at / "subids" for kind in ("uid", "gid")}
         (at / "daemon.json").write_text(json.dumps(configuration))
-        with open(at / "log", "wb") as log:
-            return subprocess.Popen(
-                ["dockerd", "--config-file", f"{at}/daemon.json"],
-                env=self.env, cwd=at, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+        argv = ["dockerd", "--config-file", f"{at}/daemon.json"]
+        return processes.Daemon(argv, self.env, at, binds=binds, network=True)
 
-    def argv(self, verb: str, *words: str) -> list[str]:
+    @property
+    def network_namespace(self) -> Path:
+        """The namespace that ``--network host`` means here."""
+        return Path(f"/proc/{self._daemon.pid}/ns/net")
+
+    def argv(self, *words: str) -> list[str]:
         """The command line of a docker command; containers have no network unless one is named."""
-        if verb in ("run", "create") and not any(word.split("=")[0] == "--network" for word in words):
-            words = ("--network", "none", *words)
-        return [self._client, verb, *words]
+        extra = self.private(words) if words[0] in ("run", "create") else []
+        return [CLIENT, words[0], *extra, *words[1:]]
 
-    def __call__(self, verb: str, *words: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a docker command to its end. Raises AssertionError if it fails and `check` is true."""
-        return support.run(self.argv(verb, *words), self.env, self.cwd, check=check, stdin=stdin)
+    @contextmanager
+    def with_user_namespace(self, host_id: int, size: int) -> Iterator[tuple[Engine, Options]]:
+        """Another daemon, all of whose containers have such a user namespace."""
+        directory = Path(tempfile.mkdtemp(prefix="pyoci-d"))
+        directory.chmod(0o711)
+        engine = Docker(directory, self.runtime, (host_id, size))
+        left: list[str] = []
+        try:
+            yield engine, DEFAULT
+        finally:
+            left = engine.close()
+        assert not left, "left behind: " + "\n".join(left)
 
-    def sh(self, script: str, *options: str) -> str:
-        """What a shell script prints in a container of its own, without the last line feed."""
-        return self("run", "--rm", *options, IMAGE, "sh", "-c", script).stdout.rstrip("\n")
+    @contextmanager
+    def with_network(self) -> Iterator[Sequence[str]]:
+        """The daemon is in a network of its own as it is."""
+        yield self._daemon.inside([])
 
-    def detached(self, *words: str, command: Sequence[str] = ("sleep", "1000")) -> str:
-        """Start a container in the background and return its ID."""
-        return self("run", "-d", *words, IMAGE, *command).stdout.strip()
-
-    def terminal(self, verb: str, *words: str, rows: int = 24, columns: int = 80) -> support.Terminal:
-        """Run a docker command on a terminal."""
-        return support.Terminal(self.argv(verb, *words), {**self.env, "TERM": "xterm"}, rows, columns)
-
-    def inspect(self, container: str) -> dict[str, Any]:
-        """What ``docker inspect`` knows of a container."""
-        found: list[dict[str, Any]] = json.loads(self("inspect", container).stdout)
-        return found[0]
+    def remove(self, name: str) -> None:
+        """Remove a container by force."""
+        self("rm", "-f", name)
 
     def remove_all(self) -> None:
         """Remove every container."""
@@ -108,16 +117,17 @@ class Docker:
         """Stop the daemon and remove everything; returns what was left behind after the engine's own removal."""
         left: list[str] = []
         try:
-            if self._daemon.poll() is None:
+            if self._daemon.running:
                 self.remove_all()
-                left = [f"state {path}" for path in support.state_directories(self.state_root)]
+                left = [f"state {path}" for path in self.states()]
+                mounts = self._daemon.mounts_under(self.directory)
+                left += [f"mount {point}" for point in mounts if not self._is_dockerd_s(point)]
         finally:
-            self._daemon.send_signal(signal.SIGTERM)
-            try:
-                self._daemon.wait(20)
-            except subprocess.TimeoutExpired:
-                self._daemon.kill()
-                self._daemon.wait()
-            found = support.sweep(self.directory, self.cgroup)
-        # dockerd itself leaves the mount of its own network namespace.
-        return left + [what for what in found if not what.startswith(f"mount {self.directory}/exec/netns/")]
+            self._daemon.stop()
+            found = cleanup.sweep(self.directory, self.cgroup)
+        return left + found
+
+    def _is_dockerd_s(self, point: str) -> bool:
+        """Whether it is dockerd that needs a mount, of its data or of a network namespace."""
+        own = re.fullmatch(r"/data(/\d+\.\d+)?|/exec/netns/[^/]+", point.removeprefix(str(self.directory)))
+        return own is not None

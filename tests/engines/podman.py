@@ -3,118 +3,134 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from . import support
+from . import cleanup, processes
+from .docker_cli import DockerCli
+from .engine import CGROUP_MANAGER, Options
+from .image import ENV, rootfs_tar
 
-IMAGE = "localhost/engines/busybox:latest"
-_NETWORK_WORDS = ("--network", "--net", "--pod")
 
-
-class Podman:
+class Podman(DockerCli):
     """Private podman: storage, state, locks, events, cgroup parent and the runtime's state root are its own.
 
     The runtime is called through a script that only adds ``--root``, since podman hands global flags of the runtime to
     some of its calls and not to others.
     """
 
-    __slots__ = ("cgroup", "cwd", "directory", "env", "options", "runtime", "script", "state_root")
+    name = "podman"
+    image = "localhost/engines/busybox:latest"
+    programs = ("podman", "conmon")
+    version_commands: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "podman": ("podman", "--version"),
+        "conmon": ("conmon", "--version"),
+    }
+    top_words = ("hpid",)
+    stats_template = "{{.PIDS}}|{{.MemUsage}}"
+
+    __slots__ = ("_prefix", "options", "script")
 
     def __init__(self, directory: Path, runtime: str, name: str = "pyoci") -> None:
-        self.directory = directory
-        self.runtime = runtime
-        self.cgroup = f"pyoci-podman-{os.getpid()}-{directory.name}"
-        self.state_root = directory / "state"
-        self.cwd = directory / "cwd"  # conmon reports a container's death for want of memory as a file there
-        self.script = support.write_script(
+        super().__init__(directory, runtime)
+        self._prefix: list[str] = []
+        self.script = processes.write_script(
             directory / "bin" / name, [f'exec "{runtime}" --root "{self.state_root}" "$@"']
         )
-        self.env = {"PATH": support.PATH, "HOME": str(directory), "TMPDIR": str(directory / "scratch")}
         self.env["CONTAINERS_CONF"] = str(self._write_configuration(name))
+        self.env["PODMAN_IGNORE_CGROUPSV1_WARNING"] = "1"
         self.options = self._options()
         if subprocess.run([*self.argv("info")], env=self.env, capture_output=True, timeout=60).returncode != 0:
             self.options[self.options.index("overlay")] = "vfs"
-        (directory / "rootfs.tar").write_bytes(support.rootfs_tar())
-        self("import", "--quiet", "--change", support.ENV[0].join(("ENV ", "")), str(directory / "rootfs.tar"), IMAGE)
+        archive = directory / "rootfs.tar"
+        archive.write_bytes(rootfs_tar())
+        self("import", "--quiet", "--change", f"ENV {ENV[0]}", str(archive), self.image)
 
     def _write_configuration(self, name: str) -> Path:
-        for folder in ("scratch", "hooks", "cni", "cwd"):
-            (self.directory / folder).mkdir(parents=True)
-        limits = [f"{key}={soft}:{hard}" for key, (soft, hard) in support.default_ulimits().items()]
+        limits = [f"{key}={soft}:{hard}" for key, (soft, hard) in processes.default_ulimits().items()]
+        containers = {"default_ulimits": limits, "log_driver": "k8s-file"}
         engine = {
-            "cgroup_manager": "cgroupfs",
+            "cgroup_manager": CGROUP_MANAGER,
             "events_logger": "file",
             "lock_type": "file",
             "runtime_supports_json": [name],
-            "init_path": shutil.which("catatonit", path=support.PATH) or "",
+            "init_path": shutil.which("catatonit", path=processes.PATH) or "",
         }
-        lines = ["[containers]", f"default_ulimits = {json.dumps(limits)}", "[engine]"]
-        lines += [f"{key} = {json.dumps(value)}" for key, value in engine.items()]
+        lines = []
+        for section, values in {"containers": containers, "engine": engine}.items():
+            lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
         target = self.directory / "containers.conf"
         target.write_text("\n".join(lines) + "\n")
         return target
 
     def _options(self) -> list[str]:
-        at = {"--root": "storage", "--runroot": "run", "--tmpdir": "tmp", "--network-config-dir": "cni"}
+        at = {"--root": "storage", "--runroot": "run", "--tmpdir": "tmp", "--network-config-dir": "networks"}
+        (self.directory / "networks").mkdir()
         paths = [word for option, name in at.items() for word in (option, str(self.directory / name))]
         return [*paths, "--storage-driver", "overlay", "--runtime", str(self.script)]
 
-    def argv(self, verb: str, *words: str) -> list[str]:
+    def argv(self, *words: str) -> list[str]:
         """The command line of a podman command; containers get the private cgroup and, unless told, no network."""
+        head = 2 if words[:2] == ("pod", "create") else 1
         extra: list[str] = []
-        if verb in ("run", "create") or (verb == "pod" and words[:1] == ("create",)):
+        if words[0] in ("run", "create") or head == 2:
             if not any(word.split("=")[0] == "--pod" for word in words):
-                extra += ["--cgroup-parent", f"/{self.cgroup}"]
-            if not any(word.split("=")[0] in _NETWORK_WORDS for word in words):
-                extra += ["--network", "none"]
-        head = [verb]
-        if verb == "pod" and extra:
-            head, words = ["pod", "create"], words[1:]
-        return ["podman", *self.options, *head, *extra, *words]
+                extra += ["--cgroup-parent", self.cgroup if CGROUP_MANAGER == "systemd" else f"/{self.cgroup}"]
+            extra += self.private(words)
+        return [*self._prefix, "podman", *self.options, *words[:head], *extra, *words[head:]]
 
-    def __call__(self, verb: str, *words: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a podman command to its end. Raises AssertionError if it fails and `check` is true."""
-        return support.run(self.argv(verb, *words), self.env, self.cwd, check=check, stdin=stdin)
+    def option_words(self, options: Options) -> list[str]:
+        """The options of ``run``."""
+        words = super().option_words(options)
+        if options.mapping:
+            host, count = options.mapping
+            words = [f"--uidmap=0:{host}:{count}", f"--gidmap=0:{host}:{count}", *words]
+        return words
 
-    def sh(self, script: str, *options: str) -> str:
-        """What a shell script prints in a container of its own, without the last line feed."""
-        return self("run", "--rm", *options, IMAGE, "sh", "-c", script).stdout.rstrip("\n")
-
-    def detached(self, *words: str, command: Sequence[str] = ("sleep", "1000")) -> str:
-        """Start a container in the background and return its ID."""
-        return self("run", "-d", *words, IMAGE, *command).stdout.strip()
-
-    def terminal(self, verb: str, *words: str, rows: int = 24, columns: int = 80) -> support.Terminal:
-        """Run a podman command on a terminal."""
-        return support.Terminal(self.argv(verb, *words), {**self.env, "TERM": "xterm"}, rows, columns)
-
-    def inspect(self, container: str) -> dict[str, Any]:
-        """What ``podman inspect`` knows of a container."""
-        found: list[dict[str, Any]] = json.loads(self("inspect", container).stdout)
-        return found[0]
+    @contextmanager
+    def with_network(self) -> Iterator[Sequence[str]]:
+        """Runs podman in a network of its own: it makes a bridge and rules of the firewall, and keeps files in /var."""
+        folders = {}
+        for folder in ("/var/lib/cni", "/run/netns"):
+            private = self.directory / "network" / Path(folder).name
+            private.mkdir(parents=True)
+            folders[Path(folder)] = private
+        holder = processes.Daemon(["sleep", "infinity"], self.env, self.directory, binds=folders, network=True)
+        try:
+            self._prefix = holder.inside([])
+            processes.wait_for(lambda: self("version", check=False).returncode == 0, what="the namespaces are made")
+            yield holder.inside([])
+            self.remove_all()
+        finally:
+            self._prefix = []
+            holder.stop()
+            shutil.rmtree(self.directory / "network")
 
     def remove_all(self) -> None:
-        """Remove every pod and container."""
-        self("pod", "rm", "-fa", "-t", "0")
+        """Remove every container that is in no pod."""
         self("rm", "-fa", "-t", "0")
+
+    def remove(self, name: str) -> None:
+        """Remove a container by force."""
+        self("rm", "-f", "-t", "0", name)
 
     def close(self) -> list[str]:
         """Remove everything; returns what the engine or the runtime had left behind after its own removal."""
         try:
+            self("pod", "rm", "-fa", "-t", "0")
             self.remove_all()
-            left = [f"state {path}" for path in support.state_directories(self.state_root)]
+            left = [f"state {path}" for path in self.states()]
         finally:
-            found = support.sweep(self.directory, self.cgroup)
+            found = cleanup.sweep(self.directory, self.cgroup)
         return left + [what for what in found if self._is_the_runtimes(what)]
 
     def _is_the_runtimes(self, what: str) -> bool:
         """Whether a leftover is not podman's own: its mount of the storage, its cgroups of conmon and of pods."""
         kind, _, name = what.partition(" ")
         if kind == "cgroup":
-            return "/libpod-" in name
+            return "/libpod-" in name and "/libpod-conmon-" not in name
         return what != f"mount {self.directory / 'storage' / 'overlay'}"

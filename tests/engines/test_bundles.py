@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from . import capture, support
-from .containerd import IMAGE as CONTAINERD_IMAGE
+from . import capture, cleanup, processes
 from .containerd import Containerd
-from .podman import IMAGE, Podman
+from .engine import Options
+from .podman import Podman
 
 SCRIPT = "echo hello; id -u; touch /tmp/x && echo wrote; tty; exit 12"
 
@@ -34,34 +35,32 @@ def _behind(argv: list[str], option: str, recorder: Path) -> list[str]:
 def test_a_bundle_of_podman_s(podman: Podman, workdir: Path, options: list[str]) -> None:
     workdir.chmod(0o711)
     recorder = capture.make_recorder(workdir, str(podman.script), name="pyoci", by_hand=podman.runtime)
-    argv = podman.argv("run", "--rm", *options, IMAGE, "sh", "-c", SCRIPT)
+    argv = podman.argv("run", "--rm", *options, podman.image, "sh", "-c", SCRIPT)
     argv = _behind(argv, "--runtime", recorder)
-    by_podman = support.run(argv, podman.env, podman.cwd, check=False)
+    by_podman = processes.run(argv, podman.env, podman.cwd, check=False)
     assert by_podman.returncode == 12, by_podman.stderr
     by_hand = capture.runs_by_hand(workdir)
     assert [(run.code, run.output) for run in by_hand] == [(12, "hello\n0\nwrote\nnot a tty\n")]
     assert by_podman.stdout == by_hand[0].output
-    assert support.state_directories(workdir) == []
+    assert cleanup.state_files(workdir) == []
 
 
 def test_a_bundle_of_podman_s_with_a_terminal(podman: Podman, workdir: Path) -> None:
     recorder = capture.make_recorder(workdir, str(podman.script), name="pyoci", by_hand=podman.runtime)
-    argv = podman.argv("run", "--rm", "-it", IMAGE, "sh", "-c", SCRIPT)
+    argv = podman.argv("run", "--rm", "-it", podman.image, "sh", "-c", SCRIPT)
     argv = _behind(argv, "--runtime", recorder)
-    terminal = support.Terminal(argv, podman.env)
+    terminal = processes.Terminal(argv, podman.env)
     assert terminal.wait() == 12, terminal.output
     by_hand = capture.runs_by_hand(workdir)
     assert [(run.code, run.output) for run in by_hand] == [(12, "hello\n0\nwrote\n/dev/pts/0\n")]
 
 
-def test_a_bundle_of_a_pod_s_member(podman: Podman, workdir: Path) -> None:
-    infra = ("--infra-image", IMAGE, "--infra-command", "/bin/sleep 1000")
-    podman("pod", "create", "--name", "pod", "--share", "net,ipc,uts,pid", *infra)
-    podman("pod", "start", "pod")
+def test_a_bundle_of_a_pod_s_member(podman: Podman, pod: str, workdir: Path) -> None:
+    podman("pod", "start", pod)
     recorder = capture.make_recorder(workdir, str(podman.script), name="pyoci", by_hand=podman.runtime)
-    argv = podman.argv("run", "--rm", "--pod", "pod", IMAGE, "sh", "-c", "tr '\\0' ' ' </proc/1/cmdline; exit 13")
+    argv = podman.argv("run", "--rm", "--pod", pod, podman.image, "sh", "-c", "tr '\\0' ' ' </proc/1/cmdline; exit 13")
     argv = _behind(argv, "--runtime", recorder)
-    done = support.run(argv, podman.env, podman.cwd, check=False)
+    done = processes.run(argv, podman.env, podman.cwd, check=False)
     assert (done.returncode, done.stdout) == (13, "/bin/sleep 1000 "), done.stderr
     assert [(run.code, run.output) for run in capture.runs_by_hand(workdir)] == [(13, "/bin/sleep 1000 ")]
     namespaces = json.loads(capture.saved(workdir)[0].read_text())["linux"]["namespaces"]
@@ -73,7 +72,7 @@ def test_what_podman_asks_of_the_runtime(podman: Podman, workdir: Path) -> None:
     before = list(podman.options)
     podman.options[podman.options.index("--runtime") + 1] = str(recorder)
     try:
-        podman("run", "-d", "--name", "c", IMAGE, "sleep", "1000")
+        podman("run", "-d", "--name", "c", podman.image, "sleep", "1000")
         podman("exec", "c", "true")
         podman("pause", "c")
         podman("unpause", "c")
@@ -89,9 +88,13 @@ def test_what_podman_asks_of_the_runtime(podman: Podman, workdir: Path) -> None:
     assert len(capture.saved(workdir, "process")) == 1
 
 
-def _name(workdir: Path) -> str:
-    """A container's name of its own for each test, so that one that hangs does not stand in the way of the next."""
-    return f"c-{workdir.name.encode().hex()}"
+def _run_words(
+    containerd: Containerd, workdir: Path, script: str, words: Sequence[str] = (), tty: bool = False
+) -> list[str]:
+    """A ctr command line; the container's name is of this test, so one that hangs is not in the way of the next."""
+    name = f"c-{workdir.name.encode().hex()}"
+    how = ("--rm", "-t") if tty else ("--rm",)
+    return containerd.argv(*containerd.run_words(name, ("sh", "-c", script), Options(words=tuple(words)), how=how))
 
 
 @pytest.mark.parametrize(
@@ -104,11 +107,9 @@ def _name(workdir: Path) -> str:
 )
 def test_a_bundle_of_containerd_s(containerd: Containerd, workdir: Path, options: list[str]) -> None:
     recorder = capture.make_recorder(workdir, containerd.runtime, by_hand=containerd.runtime)
-    argv = containerd.argv(
-        "run", "--rm", *options, CONTAINERD_IMAGE, _name(workdir), "sh", "-c", "echo hello; id -u; exit 12"
-    )
+    argv = _run_words(containerd, workdir, "echo hello; id -u; sleep 0.2; exit 12", options)
     argv = _behind(argv, "--runc-binary", recorder)
-    done = support.run(argv, containerd.env, containerd.cwd, check=False)
+    done = processes.run(argv, containerd.env, containerd.cwd, check=False)
     assert (done.returncode, done.stdout) == (12, "hello\n0\n"), done.stderr
     assert [(run.code, run.output) for run in capture.runs_by_hand(workdir)] == [(12, "hello\n0\n")]
     verbs = [call.verb for call in capture.calls(workdir)]
@@ -117,8 +118,8 @@ def test_a_bundle_of_containerd_s(containerd: Containerd, workdir: Path, options
 
 def test_a_bundle_of_containerd_s_with_a_terminal(containerd: Containerd, workdir: Path) -> None:
     recorder = capture.make_recorder(workdir, containerd.runtime, by_hand=containerd.runtime)
-    argv = containerd.argv("run", "--rm", "-t", CONTAINERD_IMAGE, _name(workdir), "sh", "-c", "tty; exit 12")
+    argv = _run_words(containerd, workdir, "tty; exit 12", tty=True)
     argv = _behind(argv, "--runc-binary", recorder)
-    terminal = support.Terminal(argv, containerd.env)
+    terminal = processes.Terminal(argv, containerd.env)
     assert terminal.wait() == 12, terminal.output
     assert [(run.code, run.output) for run in capture.runs_by_hand(workdir)] == [(12, "/dev/pts/0\n")]
