@@ -460,13 +460,15 @@ class _Launch:
             self.cgroups.apply_devices(self.linux.get("resources"))
 
     def _run_create_hooks(self, child: spawn.Child) -> None:
+        """With the state "created": they are steps 3 to 5 of runtime.md's lifecycle, and "creating" is its step 2. So
+        it is with crun, and runtime-tools' validation wants it; `state` says "creating" until all of create is done."""
         from oci_runtime.linux.hooks import run_hooks
 
         hooks = self.config["hooks"]
-        state = hook_state(self.container.record, "creating")
+        state = hook_state(self.container.record, "created")
         run_hooks(hooks.get("prestart", ()), "prestart", state, child.pidfd)
         run_hooks(hooks.get("createRuntime", ()), "createRuntime", state, child.pidfd)
-        child.answer(state_in_container(self.container.record, "creating") if hooks.get("createContainer") else b"")
+        child.answer(state_in_container(self.container.record, "created") if hooks.get("createContainer") else b"")
 
     def _finish(self, child: spawn.Child, wait_for_start: bool) -> None:
         """init is ready: limits, pid file, and the record before the answer, so that what lives is on record."""

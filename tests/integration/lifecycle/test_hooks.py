@@ -19,9 +19,9 @@ KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "post
 _OF_LIBC = 1 << 31 | 1 << 32  # signals 32 and 33, which posix_spawn(3) lets nobody touch
 IN_RUNTIME = ("prestart", "createRuntime", "poststart", "poststop")
 STATUS = {
-    "prestart": "creating",
-    "createRuntime": "creating",
-    "createContainer": "creating",
+    "prestart": "created",
+    "createRuntime": "created",
+    "createContainer": "created",
     "startContainer": "created",
     "poststart": "running",
     "poststop": "stopped",

@@ -229,7 +229,7 @@ def test_hooks(rootless: RootlessPyoci, either: Bundle) -> None:
     own = str(rootless.user.uid)
     assert (notes / "order").read_text().split() == [own, own, "0", "0", own, own]
     states = {kind: json.loads((notes / kind).read_text()) for kind in HOOKS}
-    assert [states[kind]["status"] for kind in HOOKS] == ["creating"] * 3 + ["created", "running", "stopped"]
+    assert [states[kind]["status"] for kind in HOOKS] == ["created"] * 4 + ["running", "stopped"]
     assert states["createRuntime"]["pid"] == pid
     assert {state["id"] for state in states.values()} == {container.id}
 
