@@ -210,3 +210,20 @@ def test_as_a_program() -> None:
     """python -m vm --help."""
     done = subprocess.run([sys.executable, "-m", "vm", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "Debian" in done.stdout
+
+
+def test_files_move_over_others(tmp_path: Path) -> None:
+    """Each replaces its predecessor; what the tree has besides stays."""
+    for name, text in (("from/a/new", "n"), ("from/a/changed", "2"), ("to/a/changed", "1"), ("to/a/kept", "k")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    command = [sys.executable, "-c", session.MOVE_FILES.read_text(), str(tmp_path / "from"), str(tmp_path / "to")]
+    subprocess.run(command, check=True)
+    found = {path.name: path.read_text() for path in (tmp_path / "to/a").iterdir()}
+    assert found == {"new": "n", "changed": "2", "kept": "k"}
+
+
+def test_only_the_checkout_is_put(sleeper: machine.Machine) -> None:
+    """No file of the host gets into the machine by a slip."""
+    with pytest.raises(host.VmError, match="is not in the checkout"):
+        session.put(sleeper, ["../outside"])
