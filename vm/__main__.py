@@ -41,6 +41,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     commanding(one)
     one = verb("test", "Run the suites in machines with cgroup v2 and v1; results and logs go to build/vm.")
     one.add_argument("--cgroup", choices=sorted(MODES), action="append", help="only in this machine")
+    one.add_argument("--running", action="store_true", help="in the machine that was started, with what it has")
     one.add_argument("--suite", choices=suite.SUITES, action="append", help="only this suite")
     one.add_argument("--timeout", type=float, default=suite.TIMEOUT, metavar="SECONDS", help="for each suite")
     one = verb("start", "Boot a machine with this checkout, which stays until it is stopped.")
@@ -112,6 +113,8 @@ def act(options: argparse.Namespace) -> int:
         case "run":
             return run(options)
         case "test":
+            if options.running:
+                return suite.test_running(options.suite or suite.SUITES, options.timeout)
             return suite.test(options.cgroup or ["v2", "v1"], options.suite or suite.SUITES, options.timeout)
         case "start":
             session.start(options.cgroup, options.keep * 3600, None if options.bare else checkout.payload())
