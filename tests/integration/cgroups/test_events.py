@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -163,6 +164,17 @@ class Stream:
         output: IO[bytes]
         with self._path.open("wb") as output:
             self.process = container.pyoci.spawn("events", *options, container.id, stdout=output, stderr=output)
+        wait_for(self._watches)
+
+    def _watches(self) -> bool:
+        """Whether it is waiting for the kernel's word."""
+        process = Path(f"/proc/{self.process.pid}")
+        try:
+            opened = [os.readlink(descriptor) for descriptor in (process / "fd").iterdir()]
+        except FileNotFoundError:  # closed meanwhile
+            return False
+        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+        return any("pidfd" in link for link in opened) and state == "S"
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -212,7 +224,6 @@ def test_oom_notices(limited: Bundle, pyoci: Pyoci) -> None:
     container = pyoci.run_detached(limited)
     stream = Stream(container, "--interval=1h")
     with (limited.rootfs / "tmp/fifo").open("w") as orders:
-        time.sleep(0.5)
         assert stream.events == []
         for count in (1, 2):
             orders.write("\n")
@@ -229,7 +240,6 @@ def test_the_last_oom_is_told_too(limited: Bundle, pyoci: Pyoci) -> None:
     subprocess.run(["mkfifo", str(limited.rootfs / "tmp/fifo")], check=True)
     container = pyoci.run_detached(limited.shell(f"read line < /tmp/fifo; exec {EAT}"))
     stream = Stream(container, "--interval=1h")
-    time.sleep(0.5)
     (limited.rootfs / "tmp/fifo").write_text("\n")
     assert stream.process.wait(timeout=120) == 0
     assert stream.types()[:1] == ["oom"]
@@ -239,7 +249,6 @@ def test_deleting_is_no_oom(limited: Bundle, pyoci: Pyoci) -> None:
     """With v1 the removal of a cgroup is told as if it were one."""
     container = pyoci.run_detached(limited)
     stream = Stream(container, "--interval=1h")
-    time.sleep(0.3)
     container.delete(force=True)
     assert stream.process.wait(timeout=120) == 0
     assert stream.events == []
