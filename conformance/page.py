@@ -26,6 +26,9 @@ Made by `make conformance` from `conformance/results/` and `conformance/expected
 The judge is {suite}: {programs} programs that run containers and look whether they are what the
 specification says. A program is clean when it exits with 0 and nothing that it asserts failed; "died" means that it
 gave up before its end. `conformance/README.md` tells how to run them, and under which conditions they run.
+
+A few programs look whether a process that ends at once is still there (killsig, pidfile, poststart): on a busy machine
+the count of a runtime that is slow to start or kill it differs by one or two from run to run.
 """
 
 
