@@ -54,7 +54,7 @@ def test_delete_by_force(rootless: RootlessPyoci, either: Bundle) -> None:
     container = rootless.run_detached(either.shell("sleep 61 & sleep 62"))
     pid = container.pid
     container.delete(force=True)
-    wait_for(lambda: not Path(f"/proc/{pid}").exists())
+    wait_for(lambda: pid not in rootless.processes())
 
 
 def test_nothing_is_left_of_a_failure(rootless: RootlessPyoci, box: Bundle) -> None:
