@@ -36,9 +36,10 @@ def of_process(pid: int) -> list[dict[str, Any]]:
 def parse(text: str) -> list[dict[str, Any]]:
     """What /proc/PID/net/dev says."""
     found = []
-    for line in text.splitlines()[2:]:  # the first two are titles
-        name, _, numbers = line.rpartition(":")
+    # the container names its interfaces, and the kernel lets it have some of what Python takes for spaces and line ends
+    for line in text.split("\n")[2:-1]:  # the first two are titles
+        name, _, numbers = line.lstrip(" ").rpartition(":")
         values = numbers.split()
-        if name.strip() != "lo":
-            found.append({"Name": name.strip(), **{field: int(values[index]) for field, index in _FIELDS.items()}})
+        if name != "lo":
+            found.append({"Name": name, **{field: int(values[index]) for field, index in _FIELDS.items()}})
     return found

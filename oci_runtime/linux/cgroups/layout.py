@@ -94,7 +94,7 @@ def _join(start: str, inner: str) -> str:
 def _own_cgroups() -> list[tuple[str, str, str]]:
     """(hierarchy, controllers, path) of this process in every hierarchy, cgroups(7); v2 has no controllers."""
     found = []
-    for line in _fs.read_proc("/proc/self/cgroup").splitlines():
+    for line in _fs.read_proc("/proc/self/cgroup").split("\n")[:-1]:
         hierarchy, controllers, path = line.split(":", 2)
         found.append((hierarchy, controllers, path))
     return found
@@ -140,7 +140,8 @@ class _Mounts:
         """(mount point, root within the hierarchy, super options) of every such mount, proc_pid_mountinfo(5)."""
         if self._entries is None:
             self._entries = []
-            for line in _fs.read_proc("/proc/self/mountinfo").splitlines():
+            # not splitlines(): any user may have a mount (FUSE), with all but a line feed in its name
+            for line in _fs.read_proc("/proc/self/mountinfo").split("\n")[:-1]:
                 left, _, right = line.partition(" - ")
                 kind, _, options = right.split(" ", 2)
                 if kind == self._type:

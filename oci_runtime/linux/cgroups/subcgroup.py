@@ -64,7 +64,7 @@ def cannot_join(cgroup: Cgroup, path: str, pid: int, error: OSError) -> SystemCa
 def join_init(cgroup: Cgroup, pid: int, init_pid: int) -> None:
     """Move a process into the v2 cgroup that the container's init is in now."""
     try:
-        lines = _fs.read_proc(f"/proc/{init_pid}/cgroup").splitlines()
+        lines = _fs.read_proc(f"/proc/{init_pid}/cgroup").split("\n")
         own = next((line[3:] for line in lines if line.startswith("0::")), "").strip("/")
         if not own or ".." in own.split("/"):
             raise OSError(ENOENT, posix.strerror(ENOENT))

@@ -16,7 +16,7 @@ from containers import CGROUP_ROOT, Bundle, Container, Pyoci, compile_static, wa
 MIB = 1 << 20
 V2 = (CGROUP_ROOT / "cgroup.controllers").exists()
 #: What runc leaves out of a v2 tree; and what may be zero and then left out, or runc shows of v2 trees only.
-NOT_IN_V2 = ("/cpuset/", "/memory/kernel") if not (CGROUP_ROOT / "cpuset").is_dir() else ()
+NOT_IN_V2 = ("/cpuset/", "/memory/kernel") if not os.path.ismount(CGROUP_ROOT / "cpuset") else ()
 VARYING = ("/psi/", "/hugetlb", "/blkio", "/raw/", "/memory/cache", "/throttling/throttled")
 
 
@@ -50,9 +50,9 @@ def leaves(value: Any, where: str = "") -> Iterator[tuple[str, type]]:
 
 def test_names_and_types_are_those_of_runc(limited: Bundle, pyoci: Pyoci) -> None:
     """The same container, run by both. runc knows nothing of controllers that a hybrid host has in the v2 tree."""
-    if not V2 and not (CGROUP_ROOT / "memory").is_dir():
+    if not V2 and not os.path.ismount(CGROUP_ROOT / "memory"):
         del limited.linux["resources"]["memory"]
-    if CGROUP_ROOT.joinpath("cpuset").is_dir():
+    if os.path.ismount(CGROUP_ROOT / "cpuset"):
         limited.linux["resources"]["cpu"].update({"cpus": "0", "mems": "0"})
     limited.shell("i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; cat /etc/passwd; echo ready; sleep 100")
     ours = pyoci.run_detached(limited).expect("ready")
@@ -71,6 +71,17 @@ def test_names_and_types_are_those_of_runc(limited: Bundle, pyoci: Pyoci) -> Non
     assert {name: found[name] for name in found.keys() & wanted.keys()} == {
         name: wanted[name] for name in found.keys() & wanted.keys()
     }
+
+
+def test_interfaces_with_odd_names(limited: Bundle, pyoci: Pyoci) -> None:
+    """A container with CAP_NET_ADMIN chooses them, and must not get in the way of its statistics."""
+    limited.capabilities("CAP_NET_ADMIN").shell(
+        "ip link set lo down; ip link set lo name \"$(printf 'a\\034b')\"; sleep 100"
+    )
+    container = pyoci.run_detached(limited)
+    names = Path(f"/proc/{container.pid}/net/dev")
+    wait_for(lambda: b"a\x1cb:" in names.read_bytes())
+    assert [interface["Name"] for interface in stats(container)["network_interfaces"]] == ["a\x1cb"]
 
 
 def test_what_they_say_is_true(limited: Bundle, pyoci: Pyoci) -> None:

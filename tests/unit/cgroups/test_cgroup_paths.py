@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oci_runtime.errors import SpecError, UsageError
+from oci_runtime.errors import SpecError, SystemCallError, UsageError
 from oci_runtime.linux.cgroups import cgroup, layout, mounts, subcgroup
 from oci_runtime.linux.cgroups.cgroup import Cgroup
 
@@ -74,3 +74,32 @@ def test_mount_of_comounted_controllers() -> None:
     (bind,) = mounts.for_v1([together], private_namespace=False).hierarchies
     assert (bind.name, bind.source, bind.data) == ("cpu,cpuacct", "/sys/fs/cgroup/cpu,cpuacct/x/y", "")
     assert private.links == bind.links == ("cpu", "cpuacct")
+
+
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028"])
+def test_names_that_others_choose_have_no_lines(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """Mount points of any user (FUSE), and cgroups of a container, may have all but the line feed in their names."""
+    mounts_of_host = (
+        f"30 29 0:1 / /home/u/x{end}y rw - fuse.sshfs me rw\n31 29 0:2 /a{end}b /m{end} rw - cgroup c rw,cpu\n"
+    )
+    files = {"/proc/self/mountinfo": mounts_of_host, "/proc/self/cgroup": f"1:cpu:/a{end}b\n0::/c{end}0::/d\n"}
+    monkeypatch.setattr(layout._fs, "read_proc", files.__getitem__)
+    assert layout._Mounts("cgroup")._read() == [(f"/m{end}", f"/a{end}b", ["rw", "cpu"])]
+    assert layout._own_cgroups() == [("1", "cpu", f"/a{end}b"), ("0", "", f"/c{end}0::/d")]
+
+
+def test_the_cgroup_of_init_is_where_it_is_not_what_its_name_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container to which its cgroup is delegated names those below."""
+    opened: list[str] = []
+
+    def open_dir(directory: int, name: str) -> int:
+        opened.append(name)
+        raise FileNotFoundError(2, "no such cgroup")
+
+    monkeypatch.setattr(subcgroup._fs, "read_proc", {"/proc/7/cgroup": "0::/box/x\x1c0::/host\n"}.__getitem__)
+    monkeypatch.setattr(subcgroup._fs, "open_dir", open_dir)
+    box = Cgroup(2, (), "/m", "box")
+    box.root = 0
+    with pytest.raises(SystemCallError):
+        subcgroup.join_init(box, 1, 7)
+    assert opened == ["box/x\x1c0::/host"]

@@ -91,3 +91,11 @@ def test_interfaces() -> None:
         }
         for name in ("eth0", "odd:name")
     ]
+
+
+@pytest.mark.parametrize("name", ["a\x1cb", "a\x85b", "\u2028", "\u3000lo", "lo\u2003", "\udcff\udcfe"])
+def test_an_interface_has_the_name_that_the_container_gave_it(name: str) -> None:
+    """Even one with what Python takes for a line's end or a space: it breaks nothing, and is not the loopback one."""
+    numbers = " ".join(map(str, range(1, 17)))
+    found = parse(f"Inter-|   Receive\n face |bytes\n    lo: {numbers}\n{name:>6}: {numbers}\n")
+    assert [interface["Name"] for interface in found] == [name]
