@@ -19,6 +19,7 @@ PLACES = {
     "tree": "A Debian tree with cgroup v2 alone",
 }
 WALL = "wall time, median (ms)"
+BUSY = 2.5  # load average
 INTRODUCTION = """\
 # Performance
 
@@ -68,6 +69,7 @@ def page(figures: dict[str, Any], drawn: dict[str, str]) -> Iterator[str]:
     for place, found in figures["places"].items():
         yield f"\n## {PLACES[place]}\n\n"
         yield machine(found)
+        yield disturbance(found)
         for bundle in found["bundles"]:
             yield from bundle_section(place, bundle, found, drawn)
         if found["slopes"]:
@@ -92,6 +94,18 @@ def machine(found: dict[str, Any]) -> str:
     return table(("", ""), rows)
 
 
+def disturbance(found: dict[str, Any]) -> str:
+    """A warning, if the machine had other work: the benchmark itself is a load of one."""
+    figures = [f for commands in found["bundles"].values() for runtimes in commands.values() for f in runtimes.values()]
+    runs, outliers = (sum(figure[key] for figure in figures) for key in ("runs", "outliers"))
+    text = f"\nOutliers among the samples (modified Z-score over 3.5): {outliers} of {runs}.\n"
+    if max(found["machine"]["load"]) > BUSY:
+        text += (
+            "\n**The machine had other work meanwhile: of these figures trust processor time, memory and faults.**\n"
+        )
+    return text
+
+
 def bundle_section(place: str, bundle: str, found: dict[str, Any], drawn: dict[str, str]) -> Iterator[str]:
     commands = found["bundles"][bundle]
     names = present(next(iter(commands.values())))
@@ -103,11 +117,10 @@ def bundle_section(place: str, bundle: str, found: dict[str, Any], drawn: dict[s
         bar_plot(f"{bundle} bundle, {place}", WALL, commands, names, "wall_ms"),
     )
     yield "\n"
-    rows = [
-        wall_row(names, command, runtimes, report.wanted(place, bundle, command))
-        for command, runtimes in commands.items()
-    ]
-    yield table(wall_header(names), rows)
+    limits = {command: report.wanted(place, bundle, command) for command in commands}
+    rows = [wall_row(names, command, runtimes, limits[command]) for command, runtimes in commands.items()]
+    width = len(rows[0]) if any(limits.values()) else len(rows[0]) - 1
+    yield table(wall_header(names)[:width], [row[:width] for row in rows])
     kinds = (
         ("cpu", "processor time, median (ms)", "cpu_ms", "{:.1f}"),
         ("memory", "peak resident memory, median (KiB)", "peak_rss_kib", "{:.0f}"),
