@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -55,14 +56,16 @@ def members(container: Container) -> list[int]:
 def test_who_exceeds_memory_is_killed_and_the_others_live(looking: Bundle, pyoci: Pyoci) -> None:
     looking.linux["resources"] = {"memory": {"limit": 32 * MIB, "swap": 32 * MIB}}
     counter = inside("memory/memory.oom_control", "memory.events")
-    out = pyoci.run(looking.shell(f"{EAT} || echo $?; grep oom_kill {counter}; echo alive")).out
+    if not V2 and not os.path.ismount(CGROUP_ROOT / "memory"):
+        counter = "/dev/null"  # a hybrid host has it in the v2 tree, which containers do not see
+    out = pyoci.run(looking.shell(f"{EAT} || echo $?; cat {counter}; echo alive")).out
     assert "137\n" in out
-    assert "oom_kill 1\n" in out
+    assert "oom_kill 1\n" in out or counter == "/dev/null"
     assert out.endswith("alive\n")
 
 
 def test_without_the_oom_killer_it_waits_until_there_is_memory(looking: Bundle, pyoci: Pyoci) -> None:
-    if V2:
+    if not os.path.ismount(CGROUP_ROOT / "memory"):
         pytest.skip("cgroup v2 always kills, and the property is refused: test_limits_seen.py")
     looking.linux["resources"] = {"memory": {"limit": 32 * MIB, "swap": 32 * MIB, "disableOOMKiller": True}}
     container = pyoci.run_detached(looking.shell(f"{EAT} && echo done; sleep 100"))
