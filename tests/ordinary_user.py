@@ -45,9 +45,12 @@ class User:
         """The same for his group."""
         return _mappings(self.gid, self.subgids)
 
-    def command(self, *argv: str, groups: str = "") -> list[str]:
-        """A command line that runs `argv` as the user, in the supplementary groups of these numbers."""
+    def command(self, *argv: str, groups: str = "", capabilities: str = "") -> list[str]:
+        """A command line that runs `argv` as the user, in the supplementary groups of these numbers and with these
+        capabilities, both as setpriv(1) takes them."""
         how = ["--groups", groups] if groups else ["--clear-groups"]
+        if capabilities:
+            how += ["--inh-caps", capabilities, "--ambient-caps", capabilities]
         return ["setpriv", "--reuid", str(self.uid), "--regid", str(self.gid), *how, "--", *argv]
 
 

@@ -62,11 +62,11 @@ class RootlessPyoci(Pyoci):
     """The runtime as `user`, with its state in $XDG_RUNTIME_DIR.
 
     `environment`: what his commands have besides PATH; `around`: a command line that root runs him with, to change what
-    he sees or which cgroups he is in; `inside`: one that he runs the runtime with; `options`: global ones; `groups`:
-    his supplementary ones.
+    he sees or which cgroups he is in; `inside`: one that he runs the runtime with; `options`: global ones; `groups`,
+    `capabilities`: what he has of them.
     """
 
-    __slots__ = ("around", "environment", "groups", "inside", "options", "user")
+    __slots__ = ("around", "capabilities", "environment", "groups", "inside", "options", "user")
 
     def __init__(self, directory: Path, user: User) -> None:
         super().__init__(directory)
@@ -75,6 +75,7 @@ class RootlessPyoci(Pyoci):
         self.inside: Sequence[str] = ()
         self.options: Sequence[str] = ()
         self.groups = ""
+        self.capabilities = ""
         runtime_dir = directory / "xdg"
         runtime_dir.mkdir(mode=0o700)
         os.chown(runtime_dir, user.uid, user.gid)
@@ -92,7 +93,7 @@ class RootlessPyoci(Pyoci):
 
     def as_user(self, *argv: str) -> list[str]:
         """Any command of the user."""
-        return [*self.around, *self.user.command(*argv, groups=self.groups)]
+        return [*self.around, *self.user.command(*argv, groups=self.groups, capabilities=self.capabilities)]
 
     def processes(self) -> dict[int, str]:
         """All that the user has, also by subordinate ids: their command lines by pid."""

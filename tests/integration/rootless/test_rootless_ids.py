@@ -200,3 +200,14 @@ def test_ended_while_the_helper_works(rootless: RootlessPyoci, box: Bundle, numb
         rootless("delete", "--force", id)
     wait_for(lambda: not Path(f"/proc/{helper}/cmdline").exists())
     wait_for(lambda: not rootless.processes(), what="no process is left")
+
+
+def test_a_user_with_the_capabilities_needs_no_helper(rootless: RootlessPyoci, box: Bundle) -> None:
+    """Nor subordinate ids."""
+    for kind in ("uid", "gid"):
+        box.linux[f"{kind}Mappings"] = [{"containerID": 0, "hostID": 4242, "size": 5}]
+    give_to = [str(path) for path in (box.rootfs, *box.rootfs.rglob("*"))]
+    subprocess.run(["chown", "-h", "4242:4242", *give_to], check=True)
+    rootless.capabilities = "+setuid,+setgid"
+    done = rootless.run(box.args("cat", "/proc/self/uid_map"))
+    assert rows(done.out) == [[0, 4242, 5]]
