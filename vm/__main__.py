@@ -43,6 +43,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     one.add_argument("--cgroup", choices=sorted(MODES), action="append", help="only in this machine")
     one.add_argument("--running", action="store_true", help="in the machine that was started, with what it has")
     one.add_argument("--suite", choices=suite.SUITES, action="append", help="only this suite")
+    one.add_argument("-k", default="", metavar="KEYWORD", help="only tests that pytest chooses by it")
     one.add_argument("--timeout", type=float, default=suite.TIMEOUT, metavar="SECONDS", help="for each suite")
     one = verb("start", "Boot a machine with this checkout, which stays until it is stopped.")
     booting(one)
@@ -113,9 +114,10 @@ def act(options: argparse.Namespace) -> int:
         case "run":
             return run(options)
         case "test":
+            suites = options.suite or suite.SUITES
             if options.running:
-                return suite.test_running(options.suite or suite.SUITES, options.timeout)
-            return suite.test(options.cgroup or ["v2", "v1"], options.suite or suite.SUITES, options.timeout)
+                return suite.test_running(suites, options.k, options.timeout)
+            return suite.test(options.cgroup or ["v2", "v1"], suites, options.k, options.timeout)
         case "start":
             session.start(options.cgroup, options.keep * 3600, None if options.bare else checkout.payload())
         case "exec":

@@ -49,14 +49,15 @@ def suites_of(mode: str, wanted: Sequence[str]) -> list[str]:
     return [name for name in SUITES if name in wanted and (name != "conformance" or mode == "v1")]
 
 
-def command(suite: str, mode: str) -> list[str]:
-    """The command that runs a suite in the machine and leaves its results in /results."""
+def command(suite: str, mode: str, keyword: str) -> list[str]:
+    """The command that runs a suite, or pytest's choice by a keyword, and leaves its results in /results."""
     if suite == "conformance":
         report = [f"--environment=vm-{mode}", f"--json={session.RESULTS}/conformance.json"]
         options = [f"--programs={PROGRAMS}", "--runtime=/usr/local/bin/pyoci", "--seconds=600", "--jobs=2", *report]
         return [PYTHON, "-u", "-m", "conformance", "run", *options]
     xml = f"--junitxml={session.RESULTS}/{suite}.xml"
-    return [PYTHON, "-u", "-m", "pytest", f"tests/{suite}", xml, "-v", "-n2", "--dist=loadfile", "--tb=short"]
+    chosen = ["-k", keyword] if keyword else []
+    return [PYTHON, "-u", "-m", "pytest", f"tests/{suite}", xml, "-v", "-n2", "--dist=loadfile", "--tb=short", *chosen]
 
 
 def counted(results: Path, suite: str) -> dict[str, int]:
@@ -83,7 +84,7 @@ def counted_programs(report: Path) -> dict[str, int]:
     return {"passed": clean, "not clean": len(programs) - clean}
 
 
-def in_machine(machine: Machine, suite: str, results: Path, timeout: float) -> Outcome:
+def in_machine(machine: Machine, suite: str, results: Path, keyword: str, timeout: float) -> Outcome:
     """Run a suite with its output here and in `results`/SUITE.log, and bring its results back."""
     say(f"{machine.mode}: {suite}")
     begin = time.monotonic()
@@ -92,7 +93,12 @@ def in_machine(machine: Machine, suite: str, results: Path, timeout: float) -> O
         try:
             environment = {"PYOCI_ENGINES": "required", "PYTHONUNBUFFERED": "1"}
             code = shell.execute(
-                machine, command(suite, machine.mode), cwd=CHECKOUT, env=environment, timeout=timeout, output=tee.stdin
+                machine,
+                command(suite, machine.mode, keyword),
+                cwd=CHECKOUT,
+                env=environment,
+                timeout=timeout,
+                output=tee.stdin,
             )
         except VmError as error:
             print(f"vm: {error}", file=sys.stderr)
@@ -104,7 +110,9 @@ def in_machine(machine: Machine, suite: str, results: Path, timeout: float) -> O
     return Outcome(machine.mode, suite, code, time.monotonic() - begin, counted(results, suite))
 
 
-def in_suites(machine: Machine, wanted: Sequence[str], programs: Path | None, timeout: float) -> list[Outcome]:
+def in_suites(
+    machine: Machine, wanted: Sequence[str], programs: Path | None, keyword: str, timeout: float
+) -> list[Outcome]:
     """Run suites in a machine and bring its logs back. Results are in build/vm/MODE."""
     results = ROOT / "build" / "vm" / machine.mode
     run(["rm", "-rf", results])
@@ -115,7 +123,7 @@ def in_suites(machine: Machine, wanted: Sequence[str], programs: Path | None, ti
     outcomes = []
     try:
         for suite in wanted:
-            outcomes.append(in_machine(machine, suite, results, timeout))
+            outcomes.append(in_machine(machine, suite, results, keyword, timeout))
             if not machine.alive:
                 raise VmError(f"the machine ended in {suite}; the console's end:\n{tail(machine.console)}")
         shell.execute(machine, ["sh", "-c", f"journalctl -b --no-pager >{session.RESULTS}/journal.log"])
@@ -125,19 +133,21 @@ def in_suites(machine: Machine, wanted: Sequence[str], programs: Path | None, ti
         run(["cp", machine.console, results / "console.log"])
 
 
-def in_mode(mode: str, wanted: Sequence[str], programs: Path | None, archive: Path, timeout: float) -> list[Outcome]:
+def in_mode(
+    mode: str, wanted: Sequence[str], programs: Path | None, archive: Path, keyword: str, timeout: float
+) -> list[Outcome]:
     """Boot a machine and run suites in it; a machine that fails is an outcome, too, so that the next is tried."""
     begin = time.monotonic()
     try:
         with booted(mode) as machine:
             session.install(machine, archive)
-            return in_suites(machine, wanted, programs, timeout)
+            return in_suites(machine, wanted, programs, keyword, timeout)
     except VmError as error:
         print(f"vm: {error}", file=sys.stderr)
         return [Outcome(mode, "machine", 125, time.monotonic() - begin, {})]
 
 
-def test(modes: Sequence[str], wanted: Sequence[str], timeout: float) -> int:
+def test(modes: Sequence[str], wanted: Sequence[str], keyword: str, timeout: float) -> int:
     """Run suites in machines of the modes; the exit code is 0 when all are green. Raises VmError."""
     archive = checkout.payload()
     outcomes = []
@@ -145,16 +155,16 @@ def test(modes: Sequence[str], wanted: Sequence[str], timeout: float) -> int:
         names = suites_of(mode, wanted)
         programs = conformance_programs() if "conformance" in names else None
         if names:
-            outcomes += in_mode(mode, names, programs, archive, timeout)
+            outcomes += in_mode(mode, names, programs, archive, keyword, timeout)
     return verdict(outcomes)
 
 
-def test_running(wanted: Sequence[str], timeout: float) -> int:
+def test_running(wanted: Sequence[str], keyword: str, timeout: float) -> int:
     """The same in the machine that was started, with the checkout that it has."""
     machine = session.current()
     names = suites_of(machine.mode, wanted)
     programs = conformance_programs() if "conformance" in names else None
-    return verdict(in_suites(machine, names, programs, timeout))
+    return verdict(in_suites(machine, names, programs, keyword, timeout))
 
 
 def verdict(outcomes: Sequence[Outcome]) -> int:
