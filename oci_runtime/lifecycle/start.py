@@ -143,6 +143,8 @@ def _hand_over_listener(container: Container, descriptor: int, further: Child | 
 
 def _recorded_plan(report: Report, recorded: str) -> Plan | None:
     """The part of init's plan that is on record, with the report about it; None when that is about another part."""
+    if not recorded:  # by an older pyoci
+        return None
     from oci_runtime.plan.operations import Plan
     from oci_runtime.state.codec import loads
 

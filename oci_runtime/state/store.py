@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     class Record(TypedDict):
         """state.json. `start_time` is that of linux/processes.py; `created` is RFC 3339; `owner` a uid;
         `cgroups` and `resctrl` what their managers recorded; `hooks` the kinds that the configuration has; `operations`
-        Plan.after_start as JSON, text since it is written and read more often than looked at; `paused` that `pause` was
-        called; `status` "creating", "created" or "running", which tells how far the container's commands got, not
-        whether it lives."""
+        Plan.after_start as JSON, text since it is written and read more often than looked at, '' if that is not known;
+        `paused` that `pause` was called; `status` "creating", "created" or "running", which tells how far the
+        container's commands got, not whether it lives."""
 
         version: int
         ociVersion: str
@@ -52,7 +52,9 @@ if TYPE_CHECKING:
         rootless: bool
 
 
-VERSION = 1
+VERSION = 2
+# In the first format `operations` was only a number: that of init's operations.
+_NUMBER_OF_OPERATIONS = 1
 _TYPES = {
     "annotations": dict,
     "bundle": str,
@@ -371,6 +373,8 @@ def _read(directory: int, name: str) -> bytes:
 def _parse(data: bytes, path: str) -> Record:
     try:
         record: Record = loads(data.decode())
+        if record["version"] == _NUMBER_OF_OPERATIONS:
+            _convert(record)
         version = record["version"]
         whole = version != VERSION or all(isinstance(record[key], kind) for key, kind in _TYPES.items())  # type: ignore[literal-required]
         if whole and version == VERSION:
@@ -385,6 +389,13 @@ def _parse(data: bytes, path: str) -> Record:
             "(`pyoci delete --force` removes the container)"
         )
     return record
+
+
+def _convert(record: Record) -> None:
+    """Makes a record of the first format one of this, as containers outlive an upgrade. KeyError if it is damaged."""
+    if not isinstance(record["operations"], str):  # builds between the two wrote text already
+        record["operations"] = ""
+    record["version"] = VERSION
 
 
 class DamagedState(PyociError):

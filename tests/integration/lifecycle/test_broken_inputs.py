@@ -131,7 +131,7 @@ def _lives(pid: int) -> bool:
         ("{", "is damaged"),
         ("[]", "is damaged"),
         ('{"version": 1}', "is damaged"),
-        ('{"version": 999}', "has format version 999; this pyoci knows 1"),
+        ('{"version": 999}', "has format version 999; this pyoci knows 2"),
         ("\x00\xff", "is damaged"),
         ("[" * 100000, "is damaged"),
     ],

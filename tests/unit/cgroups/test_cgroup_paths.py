@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oci_runtime.errors import SpecError, SystemCallError, UsageError
-from oci_runtime.linux.cgroups import cgroup, layout, mounts, subcgroup
+from oci_runtime.linux.cgroups import _fs, cgroup, layout, mounts, subcgroup
 from oci_runtime.linux.cgroups.cgroup import Cgroup
 
 
@@ -83,7 +83,7 @@ def test_names_that_others_choose_have_no_lines(monkeypatch: pytest.MonkeyPatch,
         f"30 29 0:1 / /home/u/x{end}y rw - fuse.sshfs me rw\n31 29 0:2 /a{end}b /m{end} rw - cgroup c rw,cpu\n"
     )
     files = {"/proc/self/mountinfo": mounts_of_host, "/proc/self/cgroup": f"1:cpu:/a{end}b\n0::/c{end}0::/d\n"}
-    monkeypatch.setattr(layout._fs, "read_proc", files.__getitem__)
+    monkeypatch.setattr(_fs, "read_proc", files.__getitem__)
     assert layout._Mounts("cgroup")._read() == [(f"/m{end}", f"/a{end}b", ["rw", "cpu"])]
     assert layout._own_cgroups() == [("1", "cpu", f"/a{end}b"), ("0", "", f"/c{end}0::/d")]
 
@@ -96,8 +96,8 @@ def test_the_cgroup_of_init_is_where_it_is_not_what_its_name_says(monkeypatch: p
         opened.append(name)
         raise FileNotFoundError(2, "no such cgroup")
 
-    monkeypatch.setattr(subcgroup._fs, "read_proc", {"/proc/7/cgroup": "0::/box/x\x1c0::/host\n"}.__getitem__)
-    monkeypatch.setattr(subcgroup._fs, "open_dir", open_dir)
+    monkeypatch.setattr(_fs, "read_proc", {"/proc/7/cgroup": "0::/box/x\x1c0::/host\n"}.__getitem__)
+    monkeypatch.setattr(_fs, "open_dir", open_dir)
     box = Cgroup(2, (), "/m", "box")
     box.root = 0
     with pytest.raises(SystemCallError):
