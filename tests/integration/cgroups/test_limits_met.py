@@ -297,7 +297,7 @@ BOMB = """
 #include <unistd.h>
 int main(void) {
     for (;;)
-        if (fork() < 0) usleep(1000);
+        if (fork() < 0) usleep(20000);
 }
 """
 
@@ -305,10 +305,10 @@ int main(void) {
 def test_nothing_escapes_kill(looking: Bundle, pyoci: Pyoci) -> None:
     """A bomb that forks as fast as it can, in the pid namespace of the host, where no death of an init ends it."""
     looking.without_namespace("pid")
-    looking.linux["resources"] = {"pids": {"limit": 200}}
+    looking.linux["resources"] = {"pids": {"limit": 100}}
     compile_static(BOMB, looking.rootfs / "bin/bomb")
     container = pyoci.run_detached(looking.args("bomb"))
-    wait_for(lambda: len(members(container)) > 100)
+    wait_for(lambda: len(members(container)) > 50)
     pyoci("kill", "--all", container.id, "KILL")
     wait_for(lambda: members(container) == [])
     assert container.status == "stopped"
