@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 PREFIX = "oci_runtime"
 ModuleClass = type(sys)
 
-# The bundle stays open, out of the way of --preserve-fds and of the numbers that are read in a list of descriptors.
+# The bundle stays open, out of the way of --preserve-fds and of the numbers that are read in a list of descriptors; in
+# any case not as a standard stream that the caller had closed, and that init makes over to the container's user.
 FIRST_DESCRIPTOR = 200
 
 
@@ -247,11 +248,13 @@ def run() -> None:
     """The command: never returns."""
     checked, table_place, blocks, extensions, paths = INDEX  # noqa: F821
     fd = FD  # noqa: F821
-    try:
-        fd = fcntl(FD, F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR)  # noqa: F821
+    for first in (FIRST_DESCRIPTOR, 3):
+        try:
+            fd = fcntl(FD, F_DUPFD_CLOEXEC, first)  # noqa: F821
+        except OSError:  # fewer descriptors are allowed
+            continue
         close(FD)  # noqa: F821
-    except OSError:  # fewer descriptors are allowed
-        pass
+        break
     importer = BundleImporter(fd, checked, table_place, blocks, extensions)
     sys.meta_path.insert(0, importer)
     sys.path += paths

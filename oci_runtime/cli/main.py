@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import posix
 import sys
+from _signal import SIG_DFL, signal
 
 from oci_runtime.cli.options import boolean, check_count, parse
 from oci_runtime.errors import PyociError, UsageError
@@ -56,7 +57,7 @@ OPTIONS = (
     ("version", "v", "bool", False, "print the version"),
 )
 
-SIGINT = 2
+SIGINT, SIGCHLD = 2, 17
 _SIGNALS = {1: "SIGHUP", SIGINT: "SIGINT", 15: "SIGTERM"}
 #: The status a shell reports for a process that SIGPIPE ended.
 CLOSED_OUTPUT = 141
@@ -119,6 +120,7 @@ def main(arguments: Sequence[str]) -> int:
     options = GlobalOptions()
     try:
         open_missing_descriptors()
+        signal(SIGCHLD, SIG_DFL)  # a caller that ignores it would have our children vanish before we waited for them
         return _dispatch(options, arguments)
     except KeyboardInterrupt as interrupt:
         number = getattr(interrupt, "number", SIGINT)
