@@ -191,8 +191,8 @@ class Delegation:
             directory.mkdir()
             self.directories.append(directory)
             for name in _CPUSET:
-                if HYBRID and (directory / name).exists():
-                    (directory / name).write_text((directory.parent / name).read_text())
+                if (directory.parent / name).exists() and (given := (directory.parent / name).read_text().strip()):
+                    (directory / name).write_text(given)
             for name in (".", *_OF_DELEGATION):
                 if (directory / name).exists():
                     os.chown(directory / name, self.user.uid, self.user.gid)
