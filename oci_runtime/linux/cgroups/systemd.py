@@ -7,7 +7,7 @@ besides, which cgroupfs takes more of. The unit is on record before it is made: 
 
 from __future__ import annotations
 
-from oci_runtime.errors import PyociError, SystemCallError
+from oci_runtime.errors import PyociError, StateError, SystemCallError
 from oci_runtime.linux.cgroups import systemd_bus, systemd_names
 from oci_runtime.linux.cgroups import systemd_properties as properties
 from oci_runtime.linux.cgroups.cgroup import PATH_POINTER, Cgroup
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 
 #: The v1 controllers that systemd manages; of the others' hierarchies it knows nothing.
 _SYSTEMDS_V1 = ("cpu", "cpuacct", "blkio", "memory", "devices", "pids", "name=systemd")
+
+
+#: How systemd refuses a property whose value is of another type than it expects.
+_WRONG_VALUE = (
+    "org.freedesktop.DBus.Error.InconsistentMessage",
+    "org.freedesktop.DBus.Error.InvalidArgs",
+    "System.Error.ENXIO",
+)
 
 
 class Unit:
@@ -73,8 +81,13 @@ class Unit:
         return self._version
 
     def note_slices(self, tree: Cgroup) -> None:
-        """After tree.probe(): which slices are not there yet, and that they are systemd's to remove."""
+        """After tree.probe(): which slices are not there yet, and that they are systemd's to remove.
+
+        StateError when the container is to be a slice that is there: systemd would take it for the new one.
+        """
         depth = len(tree.path.split("/"))
+        if self.name.is_slice and tree.kept == depth:
+            raise StateError(f"{PATH_POINTER}: the slice {self.name.name} is there already; a container needs its own")
         self.slices = [name for name in tree.path.split("/")[tree.kept : depth - 1] if name.endswith(".slice")]
         tree.kept = depth - 1
 
@@ -108,10 +121,13 @@ class Unit:
             self.bus.start_transient(self.name.name, every)
             self._is_anothers = False
 
-    def _culprit(self, error: PyociError) -> str:
-        """The pointer of the property that an error of systemd is about, as far as it names one."""
+    def _culprit(self, error: systemd_bus.BusError) -> str:
+        """The pointer of what an error of systemd is about, or may be: it does not name a property of another type."""
         text = str(error)
-        return next((f" ({each.pointer})" for each in self.annotated if each.name in text), f" ({PATH_POINTER})")
+        named = [each.pointer for each in self.annotated if each.name in text]
+        if not named and error.name in _WRONG_VALUE:
+            named = [each.pointer for each in self.annotated]
+        return f" ({', '.join(named) or PATH_POINTER})"
 
     def set(self, wanted: Sequence[Property]) -> None:
         """Change properties of the unit. Raises PyociError."""
