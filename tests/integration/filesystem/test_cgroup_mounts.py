@@ -61,7 +61,7 @@ def test_v1_holds_the_container(bundle: Bundle, pyoci: Pyoci, namespace: bool) -
         bundle.namespace("cgroup")
     bundle.mount("/sys/fs/cgroup", "cgroup", "cgroup", [*OPTIONS, "ro"])
     bundle.shell(
-        "cat /sys/fs/cgroup/pids/cgroup.procs /sys/fs/cgroup/memory/cgroup.procs; mkdir /sys/fs/cgroup/pids/x || true"
+        "cat /sys/fs/cgroup/pids/cgroup.procs /sys/fs/cgroup/devices/cgroup.procs; mkdir /sys/fs/cgroup/pids/x || true"
     )
     done = pyoci.run(bundle)
     assert set(done.out.split()) <= {"1", "2", "3"}

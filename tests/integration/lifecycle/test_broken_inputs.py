@@ -16,9 +16,10 @@ from containers import Bundle, Container, Pyoci, Result, wait_for
 
 
 def _cgroups() -> set[str]:
+    v1, v2 = "/sys/fs/cgroup/devices", "/sys/fs/cgroup"
     return {
         os.path.join(base, name)
-        for base, names, _ in os.walk("/sys/fs/cgroup/devices")
+        for base, names, _ in os.walk(v1 if os.path.exists(v1) else v2)
         for name in names
         if "test" in name
     }

@@ -75,7 +75,7 @@ def _duration(do: Callable[[], object]) -> float:
 def _interrupt(process: subprocess.Popen[bytes], moment: float, number: int = signal.SIGKILL) -> int:
     time.sleep(moment)
     process.send_signal(number)
-    return process.wait(20)
+    return process.wait(120)
 
 
 def _left(pyoci: Pyoci, id: str) -> list[str]:
@@ -83,7 +83,8 @@ def _left(pyoci: Pyoci, id: str) -> list[str]:
     names = os.listdir(pyoci.root) if pyoci.root.exists() else []
     left = [f"{pyoci.root}/{name}" for name in names if name != "~seccomp"]
     own = {line.split(":", 2)[2] for line in Path("/proc/self/cgroup").read_text().splitlines()} | {"/"}
-    for hierarchy in Path("/sys/fs/cgroup").iterdir():
+    top = Path("/sys/fs/cgroup")
+    for hierarchy in (top, *top.iterdir()):
         left += [f"{hierarchy}{path}/{id}" for path in own if os.path.exists(f"{hierarchy}{path}/{id}")]
     return left
 
@@ -104,7 +105,7 @@ def _check_gone(container: Container) -> None:
     wait_for(lambda: (_children(), delete.poll())[1] is not None, what="delete, for whom we reap what we adopted")
     assert delete.returncode == 0
     assert _left(container.pyoci, container.id) == []
-    wait_for(lambda: not _children(), 2, f"no children, but {_children()}")
+    wait_for(lambda: not _children(), 60, f"no children, but {_children()}")
 
 
 def _new(pyoci: Pyoci, bundle: Bundle) -> Container:

@@ -202,13 +202,15 @@ def test_without_mount_namespace(bundle: Bundle, pyoci: Pyoci) -> None:
 
 def test_subcgroup(container: Container) -> None:
     lines = [line.split(":", 2) for line in Path(f"/proc/{container.pid}/cgroup").read_text().splitlines()]
-    path = next(path for _, controllers, path in lines if controllers == "devices")
-    sub = Path("/sys/fs/cgroup/devices" + path) / "sub"
+    v1 = {controllers: path for _, controllers, path in lines}
+    controller = "devices" if "devices" in v1 else ""
+    path, prefix = v1[controller], "devices:" if controller else ""
+    sub = Path(f"/sys/fs/cgroup/{controller}{path}") / "sub"
     sub.mkdir()
-    pid = _detached(container, "--cgroup", "devices:sub")
-    assert f"devices:{path}/sub\n" in Path(f"/proc/{pid}/cgroup").read_text()
+    pid = _detached(container, "--cgroup", f"{prefix}sub")
+    assert f":{controller}:{path}/sub\n" in Path(f"/proc/{pid}/cgroup").read_text()
     os.kill(pid, signal.SIGKILL)
-    done = container.exec("true", options=["--cgroup", "devices:none"], check=False)
+    done = container.exec("true", options=["--cgroup", f"{prefix}none"], check=False)
     assert done.code == 255
     assert len(done.err.splitlines()) == 1
 

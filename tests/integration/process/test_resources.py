@@ -52,10 +52,10 @@ def path_of(pid: int, controller: str) -> Path:
     """The directory on the host of the cgroup that a process is in."""
     for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
-        if V1 and controller in controllers.split(","):
+        if controller in controllers.split(","):
             return CGROUPS / controller / path[1:]
-        if not controllers and not V1:
-            return CGROUPS / path[1:]
+        if not controllers:  # the last line; on a hybrid host the controller may be in that tree
+            return CGROUPS / ("unified" if V1 else "") / path[1:]
     raise AssertionError(f"no cgroup of {controller}")
 
 
