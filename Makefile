@@ -51,7 +51,7 @@ engines: deps-test build
 
 # The judgement of the OCI's validation programs, beside the runtimes that are installed, as in docs/conformance.md; or on any RUNTIME.
 .PHONY: conformance conformance-check conformance-programs
-conformance-programs: $(VENV)/.stamp
+conformance-programs: deps-conformance $(VENV)/.stamp
 	$(VPYTHON) -m conformance build
 ifdef RUNTIME
 conformance: conformance-programs
