@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from vm import chroot, environment
-from vm.host import ROOT, cache_directory, digest, forget_old, locked, run, say, scratch
+from vm.host import ROOT, VmError, cache_directory, digest, forget_old, locked, run, say, scratch
 
 LIST = "/opt/pyoci.files"  # what the tar has, so that the next one's install removes what that has no more
 
@@ -62,9 +62,14 @@ def make(below: list[Path], names: list[str], folder: Path) -> None:
 
 
 def copy_tree(target: Path, *, install: bool) -> None:
-    """A Debian tree of one's own at `target`, with pyoci in it if it is to be installed."""
+    """A Debian tree of one's own at `target`, with pyoci in it if it is to be installed.
+
+    Raises VmError if `target` is there and no empty directory.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise VmError(f"{target} exists and is no empty directory")
     layers = environment.layers()
-    target.mkdir(parents=True)
+    target.mkdir(parents=True, exist_ok=True)
     for layer in reversed(layers):
         run(["cp", "-a", "--reflink=auto", f"{layer}/.", target])
     if install:

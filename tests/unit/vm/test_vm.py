@@ -227,3 +227,10 @@ def test_only_the_checkout_is_put(sleeper: machine.Machine) -> None:
     """No file of the host gets into the machine by a slip."""
     with pytest.raises(host.VmError, match="is not in the checkout"):
         session.put(sleeper, ["../outside"])
+
+
+def test_copy_of_the_tree_overwrites_nothing(tmp_path: Path) -> None:
+    """The directory must be new or empty."""
+    (tmp_path / "file").touch()
+    with pytest.raises(host.VmError, match="no empty directory"):
+        checkout.copy_tree(tmp_path, install=False)
