@@ -91,6 +91,14 @@ def workdir() -> Iterator[Path]:
         yield Path(path)
 
 
+@pytest.fixture
+def memory_limits() -> None:
+    """For a test that limits memory: where no engine can do that it does not apply."""
+    reason = environment.missing_memory_limits()
+    if reason:
+        pytest.skip(f"n/a: {reason}")
+
+
 def _private(kind: type[Engine], runtime: str) -> Iterator[Engine]:
     """An engine of its own; fails at the end if anything outlived its removal."""
     for program in kind.programs:

@@ -246,7 +246,7 @@ class Containerd(Engine):
     def stats(self, name: str) -> Stats:
         """One measurement."""
         found = self.metrics(name)
-        limit = found.get("memory.limit_in_bytes") or found["memory.usage_limit"]
+        limit = found.get("memory.limit_in_bytes") or found.get("memory.usage_limit") or "inf"
         return Stats(int(found["pids.current"]), float(limit))
 
     def top(self, name: str) -> set[int]:

@@ -21,6 +21,13 @@ def cgroup_version() -> str:
     return "v1 hybrid" if (CGROUP_ROOT / "unified" / "cgroup.procs").exists() else "v1"
 
 
+def missing_memory_limits() -> str:
+    """Why engines can limit no memory here, or "". They look for it in version 1 unless version 2 is alone."""
+    if cgroup_version() == "v2" or (CGROUP_ROOT / "memory").is_dir():
+        return ""
+    return "this kernel has no memory controller of cgroup v1, and the engines do not use that of a hybrid tree's v2"
+
+
 def _init() -> str:
     return "systemd" if Path("/run/systemd/system").is_dir() else "no systemd"  # sd_booted(3)
 

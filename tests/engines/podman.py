@@ -71,7 +71,8 @@ class Podman(DockerCli):
         at = {"--root": "storage", "--runroot": "run", "--tmpdir": "tmp", "--network-config-dir": "networks"}
         (self.directory / "networks").mkdir()
         paths = [word for option, name in at.items() for word in (option, str(self.directory / name))]
-        return [*paths, "--storage-driver", "overlay", "--runtime", str(self.script)]
+        # Its warnings, of old cgroups for instance, would be among a container's errors.
+        return [*paths, "--log-level", "error", "--storage-driver", "overlay", "--runtime", str(self.script)]
 
     def argv(self, *words: str) -> list[str]:
         """The command line of a podman command; containers get the private cgroup and, unless told, no network."""

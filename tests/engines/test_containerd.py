@@ -6,6 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from . import cleanup, limits, processes
 from .containerd import Containerd
 from .engine import Bind, Options
@@ -64,6 +66,7 @@ def test_kill_of_a_stopped_one_says_so(containerd: Containerd) -> None:
     assert "process already finished" in done.stderr
 
 
+@pytest.mark.usefixtures("memory_limits")
 def test_limits_on_the_host(containerd: Containerd) -> None:
     containerd.detached("l", options=Options(memory=64 << 20, cpus=0.5))
     pid = containerd.pid("l")
@@ -71,6 +74,7 @@ def test_limits_on_the_host(containerd: Containerd) -> None:
     assert limits.cpu_quota(pid) == 50000
 
 
+@pytest.mark.usefixtures("memory_limits")
 def test_death_for_want_of_memory(containerd: Containerd) -> None:
     events = containerd.directory / "events"
     with open(events, "w") as out:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from .docker import Docker
 from .engine import Bind, Options
 
@@ -28,6 +30,7 @@ def test_a_directory_over_a_file(docker: Docker, workdir: Path) -> None:
     assert "Are you trying to mount a directory onto a file" in done.stderr
 
 
+@pytest.mark.usefixtures("memory_limits")
 def test_death_for_want_of_memory_is_told(docker: Docker) -> None:
     eat = "dd if=/dev/zero of=/dev/null bs=200M count=1; echo $?; sleep 0.3"
     docker.start("--name", "o1", "--memory", "20m", "--memory-swap", "20m", command=("sh", "-c", eat))

@@ -25,6 +25,7 @@ def test_logs_of_both_streams_and_the_state_at_the_end(cli: DockerCli) -> None:
     assert (state["Status"], state["ExitCode"], state["Running"], state["OOMKilled"]) == ("exited", 5, False, False)
 
 
+@pytest.mark.usefixtures("memory_limits")
 def test_limits_are_changed(cli: DockerCli) -> None:
     cli.detached("first", options=Options(memory=64 << 20, pids=33, words=("--cpu-quota", "50000")))
     pid = cli.pid("first")

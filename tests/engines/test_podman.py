@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from . import processes
 from .image import rootfs_tar
 from .podman import Podman
@@ -229,6 +231,7 @@ def test_a_directory_over_a_file(podman: Podman, workdir: Path) -> None:
     assert podman.states() == []
 
 
+@pytest.mark.usefixtures("memory_limits")
 def test_death_for_want_of_memory_is_told(podman: Podman) -> None:
     eat = "dd if=/dev/zero of=/dev/null bs=200M count=1; echo $?; sleep 0.3"
     podman.start("--name", "o", "--memory", "20m", "--memory-swap", "20m", command=("sh", "-c", eat))

@@ -296,6 +296,7 @@ def test_pod(podman: Podman, pod: str) -> None:
 # --- resources -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("memory_limits")
 def test_limits(podman: Podman) -> None:
     options = "--memory 64m --memory-swap 128m --memory-reservation 32m --cpus 0.5 --cpu-shares 512 --pids-limit 33"
     podman.start("--name", "l", *options.split(), "--cpuset-cpus", "0")
