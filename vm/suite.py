@@ -53,7 +53,7 @@ def command(suite: str, mode: str, keyword: str) -> list[str]:
     """The command that runs a suite, or pytest's choice by a keyword, and leaves its results in /results."""
     if suite == "conformance":
         report = [f"--environment=vm-{mode}", f"--json={session.RESULTS}/conformance.json"]
-        options = [f"--programs={PROGRAMS}", "--runtime=/usr/local/bin/pyoci", "--seconds=600", "--jobs=2", *report]
+        options = [f"--programs={PROGRAMS}", "--runtime=/usr/local/bin/pyoci", "--seconds=1800", "--jobs=2", *report]
         return [PYTHON, "-u", "-m", "conformance", "run", *options]
     xml = f"--junitxml={session.RESULTS}/{suite}.xml"
     chosen = ["-k", keyword] if keyword else []
