@@ -23,7 +23,8 @@ def cgroup_version() -> str:
 
 def missing_memory_limits() -> str:
     """Why engines can limit no memory here, or "". They look for it in version 1 unless version 2 is alone."""
-    if cgroup_version() == "v2" or (CGROUP_ROOT / "memory").is_dir():
+    # systemd makes the directory also for what it then cannot mount.
+    if cgroup_version() == "v2" or (CGROUP_ROOT / "memory" / "cgroup.procs").exists():
         return ""
     return "this kernel has no memory controller of cgroup v1, and the engines do not use that of a hybrid tree's v2"
 
