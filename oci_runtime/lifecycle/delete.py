@@ -58,12 +58,15 @@ def _delete_damaged(root: str, container_id: str) -> None:
 
 
 def _lock(container: Container, force: bool) -> None:
-    """The lock. With force a create that is at work is made to fail, which ends it: its init is killed."""
+    """The lock. With force a create that is at work is made to fail, which ends it: its init is killed. Its death is waited
+    for with the lock only, as it may be `pause` that is at work, and freezes what is about to die."""
     if not force:
         container.lock()
         return
     if not container.try_lock():
-        _kill(container, _manager(container))
+        pidfd = _send_kill(container, _manager(container))
+        if pidfd >= 0:
+            posix.close(pidfd)
         if not container.lock_within(CREATE_TIMEOUT):
             raise PyociError(f"container {container.id!r} is being worked on by another command")
 
@@ -97,18 +100,26 @@ def _manager(container: Container) -> Manager | None:
 
 
 def _kill(container: Container, manager: Manager | None) -> None:
-    """All processes. init first, whose death ends those of its pid namespace; a frozen one dies when it is thawed."""
+    """Ends all processes."""
+    pidfd = _send_kill(container, manager)
+    if pidfd >= 0:
+        ended = wait_for_end(pidfd, DEATH_TIMEOUT)
+        posix.close(pidfd)
+        if not ended:
+            record = container.record
+            raise PyociError(f"process {record['pid']} of container {record['id']} does not end after SIGKILL")
+
+
+def _send_kill(container: Container, manager: Manager | None) -> int:
+    """SIGKILL to all processes; a pidfd of init, or -1 if it has ended. init first, whose death ends those of its pid
+    namespace; a frozen one dies when it is thawed."""
     record = container.record
     pidfd = open_process(record["pid"], record["start_time"])
     if pidfd >= 0:
         lib.sys_pidfd_send_signal(pidfd, SIGKILL)
     if manager and manager.exists():
         manager.kill_all()
-    if pidfd >= 0:
-        ended = wait_for_end(pidfd, DEATH_TIMEOUT)
-        posix.close(pidfd)
-        if not ended:
-            raise PyociError(f"process {record['pid']} of container {record['id']} does not end after SIGKILL")
+    return pidfd
 
 
 def _poststop_hooks(container: Container, warn: Callable[[str], None]) -> list[Hook]:
