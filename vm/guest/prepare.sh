@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Runs inside the tree, as root, when an image is made of it: what Debian's packages leave to an installer.
 # $1: the public key that may log in as root and as alice.
 set -eu
