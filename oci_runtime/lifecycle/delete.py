@@ -58,8 +58,8 @@ def _delete_damaged(root: str, container_id: str) -> None:
 
 
 def _lock(container: Container, force: bool) -> None:
-    """The lock. With force a create that is at work is made to fail, which ends it: its init is killed. Its death is waited
-    for with the lock only, as it may be `pause` that is at work, and freezes what is about to die."""
+    """The lock. With force a create that is at work is made to fail, which ends it: its init is killed. Its death is
+    waited for with the lock only, as it may be `pause` that is at work, and freezes what is about to die."""
     if not force:
         container.lock()
         return
