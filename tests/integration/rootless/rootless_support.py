@@ -175,7 +175,7 @@ class Delegation:
     `only`: the hierarchies they are made in, all if empty.
     """
 
-    __slots__ = ("directories", "name", "user")
+    __slots__ = ("_keeper", "directories", "name", "user")
 
     def __init__(self, user: User, only: Sequence[str] = ()) -> None:
         self.name = f"pyoci-delegated-{uuid.uuid4().hex[:10]}"
@@ -185,6 +185,8 @@ class Delegation:
         for hierarchy in sorted(hierarchies):
             if not hierarchy.is_symlink() and (not only or hierarchy.name in only):
                 self._make(hierarchy / self.name)
+        # a systemd that manages v1 hierarchies removes what is empty in them
+        self._keeper = subprocess.Popen([*self.session(), "sleep", "1000"])
 
     def _make(self, top: Path) -> None:
         for directory in (top, top / "session"):
@@ -215,6 +217,8 @@ class Delegation:
     def remove(self) -> list[str]:
         """Returns what containers have left in it."""
         left = self.left()
+        self._keeper.kill()
+        self._keeper.wait()
         for path in [*sorted(left, key=len, reverse=True), *reversed(self.directories)]:
             wait_for(lambda path=path: _is_removed(path), what=f"{path} can be removed")  # type: ignore[misc]
         return left

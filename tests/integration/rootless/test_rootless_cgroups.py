@@ -206,7 +206,7 @@ def test_it_has_what_it_may_have(rootless: RootlessPyoci, box: Bundle, partly: D
     container = sleeper(rootless, box)
     found = cgroups_of(container.pid)
     assert found["pids"] == found["freezer"] == f"/{partly.name}/session/{container.id}"
-    assert found["memory"] == cgroups_of(os.getpid())["memory"]
+    assert found.get("memory") == cgroups_of(os.getpid()).get("memory")
     rootless("pause", container.id)
     assert container.status == "paused"
     rootless("resume", container.id)
