@@ -71,7 +71,7 @@ conformance-check: conformance-programs build
 vm: deps-vm $(VENV)/.stamp
 	$(VPYTHON) -m vm build
 
-vm-test: deps-vm $(VENV)/.stamp
+vm-test: deps-vm-conformance $(VENV)/.stamp
 	$(VPYTHON) -m vm test $(VM_FLAGS)
 
 vm-shell: deps-vm $(VENV)/.stamp
