@@ -335,6 +335,12 @@ int sys_unshare(int flags)
     return result(unshare(flags));
 }
 
+/* From now on nobody but root of the host may look into this process, wherever it goes: PR_SET_DUMPABLE(2const) */
+int sys_not_dumpable(void)
+{
+    return result(prctl(PR_SET_DUMPABLE, 0));
+}
+
 int sys_prlimit(int pid, int resource, uint64_t soft, uint64_t hard)
 {
     struct rlimit64 limit = {.rlim_cur = soft, .rlim_max = hard};

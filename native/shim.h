@@ -38,6 +38,7 @@ int sys_pidfd_send_signal(int pidfd, int signal);
 int sys_pidfd_getfd(int pidfd, int descriptor);
 int sys_setns(int fd, int type);
 int sys_unshare(int flags);
+int sys_not_dumpable(void);
 int sys_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
 int sys_subreaper(void);
 int sys_close_on_exec(unsigned first);

@@ -89,6 +89,8 @@ def _serve(socket: int, wanted: Sequence[Descriptor], flags: int, join: int) -> 
     """The child."""
     try:
         if join >= 0:
+            # the root of others in there could look through this process at the host (CVE-2016-9962)
+            _check(lib.sys_not_dumpable(), "cannot hide the process that opens the mounts")
             _check(lib.sys_setns(join, CLONE_NEWUSER), "cannot join the user namespace")
         if flags:
             _check(lib.sys_unshare(flags), "cannot make a user namespace")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from containers import Bundle, wait_for
+from containers import CHECKOUT, Bundle, wait_for
 from ordinary_user import User
 from rootless_support import RootlessPyoci, give, map_ranges
 
@@ -153,6 +154,31 @@ def test_the_user_namespace_of_another_container(rootless: RootlessPyoci, box: B
     assert done.out == "uid=1000(alice) gid=50(staff) groups=5(tty)\n"
     for kind in ("user", "ipc"):
         assert os.readlink(f"/proc/{first.pid}/ns/{kind}") == os.readlink(f"/proc/{second.pid}/ns/{kind}")
+
+
+LOOK = """
+import os, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+from oci_runtime.linux import rootless
+from oci_runtime.plan.operations import Plan
+namespace = f"/proc/{sys.argv[2]}/ns/user"
+
+def look(child):
+    command = ["nsenter", f"--user={namespace}", "--preserve-credentials", "readlink", f"/proc/{child}/root"]
+    print(subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout, end="", flush=True)
+
+rootless._open(Plan(), 0, os.open(namespace, os.O_RDONLY), look)
+print("done")
+"""
+
+
+def test_nobody_looks_through_who_opens_the_mounts(rootless: RootlessPyoci, box: Bundle) -> None:
+    """It is in the namespace of another container, whose root, if he sees the host's processes, must not see the host's
+    files by it (CVE-2016-9962)."""
+    first = rootless.run_detached(box.args("/bin/sleep", "60"))
+    command = rootless.as_user(sys.executable, "-c", LOOK, str(CHECKOUT), str(first.pid))
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/")
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
 
 
 def test_a_joined_namespace_without_setgroups(rootless: RootlessPyoci, box: Bundle) -> None:
