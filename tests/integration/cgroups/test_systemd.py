@@ -494,7 +494,7 @@ def test_the_runtime_is_killed_at_any_moment(systemd: Pyoci, bundle: Bundle, nam
 def test_delete_of_a_unit_that_is_gone(running: Callable[..., Container]) -> None:
     container = running()
     systemctl("kill", "--signal=KILL", f"pyoci-{container.id}.scope")
-    systemctl("stop", f"pyoci-{container.id}.scope")
+    wait_for(lambda: is_gone(f"pyoci-{container.id}.scope"))
     container.wait()
     container.delete()
 
