@@ -67,6 +67,7 @@ def _thaw(cgroups: dict[str, Any]) -> None:
     manager = from_state(cgroups)
     if manager.frozen():
         manager.thaw_if_there()
+    manager.thaw_below()
     manager.close()
 
 

@@ -169,6 +169,9 @@ class Manager:
             if error.errno not in (ENOENT, ENODEV):
                 raise
 
+    def thaw_below(self) -> None:
+        """Thaw what the container has frozen of its own, which a SIGKILL would wait for. Nothing to do with v2."""
+
     def frozen(self) -> bool:
         """Whether the cgroup itself has been frozen; False when it does not exist."""
         raise NotImplementedError

@@ -80,6 +80,17 @@ def _descendants(top: int) -> Iterator[int]:
         posix.close(here)
 
 
+def thaw_below(top: int) -> None:
+    """Thaw what is frozen by itself below a cgroup of the v1 freezer. Raises OSError."""
+    for child in _descendants(top):
+        try:
+            if _fs.read(child, "freezer.self_freezing").strip() == "1":
+                _fs.write(child, "freezer.state", "THAWED")
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
+
+
 def remove(parent: int, name: str) -> bool:
     """Remove the cgroup `name` and all below it as far as that is possible now; False when processes keep it."""
     if rmdir(parent, name):

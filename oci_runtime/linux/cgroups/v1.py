@@ -256,11 +256,24 @@ class V1(Manager):
         return self.find("devices") or self._cgroups()[0]
 
     def kill_all(self) -> None:
-        if self._kill_by_v2():
-            return
-        from oci_runtime.linux.cgroups.kill import kill_frozen
+        if not self._kill_by_v2():
+            from oci_runtime.linux.cgroups.kill import kill_frozen
 
-        kill_frozen(self)
+            kill_frozen(self)
+        self.thaw_below()
+
+    def thaw_below(self) -> None:
+        freezer = self.find("freezer")
+        fd = freezer.open() if freezer else -1
+        if fd < 0:
+            return
+        from oci_runtime.linux.cgroups import tree
+
+        try:
+            tree.thaw_below(fd)
+        except OSError as error:
+            if error.errno not in (ENOENT, ENODEV):
+                raise SystemCallError(f"cannot thaw what is below {freezer}", error.errno or 0) from None
 
     def _kill_by_v2(self) -> bool:
         """Kill with the v2 tree's cgroup.kill, if the processes it has are those of v1."""

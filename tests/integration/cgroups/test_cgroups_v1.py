@@ -247,6 +247,18 @@ class TestProcesses:
         assert process.wait() == -signal.SIGKILL
         made.delete()
 
+    def test_kill_all_of_what_is_frozen_below(self, name: str, created: Make, child: MakeChild) -> None:
+        """A container that may write to its freezer freezes some of its own."""
+        made, process = created(), child()
+        made.add(process.pid)
+        below = BASE / "freezer" / name / "a" / "b"
+        below.mkdir(parents=True)
+        (below / "cgroup.procs").write_text(str(process.pid))
+        (below / "freezer.state").write_text("FROZEN")
+        restored(made).kill_all()
+        assert process.wait() == -signal.SIGKILL
+        made.delete()
+
     def test_kill_all_reaches_a_process_that_is_only_in_v1(self, name: str, created: Make, child: MakeChild) -> None:
         made, process, other = created(), child(), child()
         for process_ in (process, other):

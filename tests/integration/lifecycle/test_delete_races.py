@@ -1,10 +1,11 @@
-"""`delete --force` while another command has the container's lock."""
+"""`delete --force`, and what could keep a container from ending: another command with its lock, its own freezer."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from containers import Bundle, Pyoci, wait_for
@@ -43,3 +44,28 @@ def test_with_commands_that_pause(bundle: Bundle, pyoci: Pyoci) -> None:
         container.delete(force=True)
         pausing.wait(60)
         assert not (pyoci.root / container.id).exists()
+
+
+FREEZER = Path("/sys/fs/cgroup/freezer")
+FREEZE = """
+cd /sys/fs/cgroup/freezer
+mkdir own
+sleep 100 &
+echo $! > own/cgroup.procs
+echo FROZEN > own/freezer.state
+echo ready
+sleep 100
+"""
+
+
+@pytest.mark.skipif(not os.path.ismount(FREEZER), reason="needs the freezer of cgroup v1")
+@pytest.mark.parametrize("command", ["delete", "kill"])
+def test_a_container_that_freezes_its_own(bundle: Bundle, pyoci: Pyoci, command: str) -> None:
+    """What is frozen does not die, and the init of a pid namespace not before all in it have."""
+    bundle.mount("/sys/fs/cgroup", "cgroup", "cgroup", ["rw"]).capabilities("CAP_SYS_ADMIN")
+    container = pyoci.run_detached(bundle.shell(FREEZE)).expect("ready")
+    if command == "kill":
+        container.kill()
+        container.wait()
+    container.delete(force=command == "delete")
+    assert not (pyoci.root / container.id).exists()
