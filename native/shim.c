@@ -63,7 +63,7 @@ static __attribute__((noreturn)) void child_fail(const struct spawn *request, ui
 
 static long clone_child(const struct spawn *request, uint64_t flags, int *pidfd)
 {
-    struct clone_args args = {.flags = flags, .exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD};
+    struct clone_args args = {.flags = flags, .exit_signal = SIGCHLD};
     if (pidfd) {
         args.flags |= CLONE_PIDFD;
         args.pidfd = (uintptr_t)pidfd;
@@ -89,41 +89,60 @@ static void keep(int fd)
         fcntl(fd, F_SETFD, 0);
 }
 
-/* Waits until cgroup and id mappings are in place, then becomes init. */
-static __attribute__((noreturn)) void become_init(const struct spawn *request)
+/* Executes init, which is to begin with `numbers` as its arguments; the first two are its socket and its plan. */
+static __attribute__((noreturn)) void execute_init(const struct spawn *request, const int *numbers, int count)
 {
-    char report[16], plan[16], go;
-    char *argv[] = {"pyoci-init", report, plan, NULL}, *envp[] = {NULL};
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    close(request->runtime);
-    enter_cgroups(request);
-    if (read(request->report, &go, 1) != 1)
-        _exit(1); /* the runtime is gone */
-    if (request->become_root) {
-        if (syscall(SYS_setresgid, 0, 0, 0) || syscall(SYS_setresuid, 0, 0, 0))
-            child_fail(request, STEP_ROOT_USER, errno);
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    char text[8 + sizeof request->tasks / sizeof *request->tasks][12], *argv[2 + sizeof text / sizeof *text];
+    char *envp[] = {NULL};
+    argv[0] = "pyoci-init";
+    for (int i = 0; i < count; i++) {
+        snprintf(text[i], sizeof *text, "%d", numbers[i]);
+        argv[1 + i] = text[i];
     }
+    argv[1 + count] = NULL;
     keep(request->report);
     keep(request->plan);
     for (int i = 0; i < request->keep_count; i++)
         keep(request->keep[i]);
     for (int fd = 3; fd < 3 + request->preserved; fd++)
         keep(fd);
-    snprintf(report, sizeof report, "%d", request->report);
-    snprintf(plan, sizeof plan, "%d", request->plan);
     syscall(SYS_execveat, request->init, "", argv, envp, AT_EMPTY_PATH);
     child_fail(request, STEP_EXEC_INIT, errno);
 }
 
-/* Joins what the host's privileges allow before entering a user namespace, and the rest from within it. */
-static void join_namespaces(const struct spawn *request)
+static void become_root(const struct spawn *request)
 {
+    if (syscall(SYS_setresgid, 0, 0, 0) || syscall(SYS_setresuid, 0, 0, 0))
+        child_fail(request, STEP_ROOT_USER, errno);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+/* Waits until cgroup and id mappings are in place, then becomes init. */
+static __attribute__((noreturn)) void become_init(const struct spawn *request)
+{
+    const int numbers[] = {request->report, request->plan};
+    char go;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    close(request->runtime);
+    enter_cgroups(request);
+    if (read(request->report, &go, 1) != 1)
+        _exit(1); /* the runtime is gone */
+    if (request->become_root)
+        become_root(request);
+    execute_init(request, numbers, 2);
+}
+
+/* Joins what the host's privileges allow before entering a user namespace, and the rest from within it; returns whether
+ * it entered one. */
+static int join_namespaces(const struct spawn *request)
+{
+    int entered = request->process >= 0 && request->process_flags & CLONE_NEWUSER;
     int late[16] = {0};
     if (request->process >= 0 && setns(request->process, (int)request->process_flags))
         child_fail(request, STEP_JOIN, errno);
     for (int i = 0; i < request->join_count; i++) {
         late[i] = request->join_type[i] == CLONE_NEWUSER;
+        entered |= late[i];
         if (!late[i] && setns(request->join[i], request->join_type[i])) {
             if (errno != EPERM)
                 child_fail(request, STEP_JOIN, errno);
@@ -135,23 +154,25 @@ static void join_namespaces(const struct spawn *request)
             if (late[i] && (request->join_type[i] == CLONE_NEWUSER) == !pass &&
                 setns(request->join[i], request->join_type[i]))
                 child_fail(request, STEP_JOIN, errno);
+    return entered;
 }
 
 /* A process cannot enter a pid namespace itself, so the one that joined clones another, which CLONE_PARENT makes the
- * runtime's own child. */
+ * runtime's own child: birth.c of init does. Executing that as somebody whom the user namespace does not know would
+ * cost the privileges in it. */
 static __attribute__((noreturn)) void join_and_clone(const struct spawn *request)
 {
+    int numbers[5 + sizeof request->tasks / sizeof *request->tasks] = {request->report, request->plan, request->init,
+                                                                       (int)request->flags, request->become_root};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    join_namespaces(request);
-    struct spawn here = *request;
-    here.cgroup = -1; /* the child is born where its parent is */
-    long pid = clone_child(&here, request->flags | CLONE_PARENT, NULL);
-    if (pid < 0)
-        child_fail(request, STEP_CLONE, errno);
-    if (!pid)
-        become_init(request);
-    child_report(request, REPORT_PID, (int)pid, 0);
-    _exit(0);
+    if (join_namespaces(request) && request->become_root)
+        become_root(request);
+    keep(request->init);
+    for (int i = 0; i < request->tasks_count; i++) {
+        keep(request->tasks[i]);
+        numbers[5 + i] = request->tasks[i];
+    }
+    execute_init(request, numbers, 5 + request->tasks_count);
 }
 
 /* --- the runtime ------------------------------------------------------------------------------------------------ */

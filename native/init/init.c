@@ -66,14 +66,6 @@ static operation *const operations[] = {
     [OP_EXEC] = op_exec,
 };
 
-static int number(const char *text)
-{
-    int value = 0;
-    for (; *text >= '0' && *text <= '9'; text++)
-        value = value * 10 + (*text - '0');
-    return value;
-}
-
 /* The lists and blocks of bytes of an operation: which string, and which number says how long it is. */
 static const struct {
     uint32_t code;
@@ -175,6 +167,8 @@ int init_main(long argc, char **argv, char **envp)
 {
     static struct init init = {.report_fd = NO_FD, .root_fd = NO_FD, .procfs_fd = NO_FD, .tree_fd = NO_FD};
     (void)envp;
+    if (argc >= 6)
+        return birth(argv);
     if (argc != 3)
         return 1;
     init.report_fd = number(argv[1]);

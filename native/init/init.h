@@ -35,6 +35,17 @@ static inline const char *next_text(const char *s)
     return s + text_length(s) + 1;
 }
 
+static inline int number(const char *text)
+{
+    int value = 0;
+    for (; *text >= '0' && *text <= '9'; text++)
+        value = value * 10 + (*text - '0');
+    return value;
+}
+
+/* birth.c */
+int birth(char **argv);
+
 /* path.c */
 int open_in_root(const struct init *init, const char *path, uint64_t flags, uint64_t resolve);
 int open_parent_in_root(const struct init *init, const char *path, const char **name);

@@ -63,10 +63,13 @@ def test_entrypoint_is_the_runtime_itself(bundle: Bundle, pyoci: Pyoci, argv: li
     assert runtime_files(pyoci) == before
 
 
-def test_container_overwrites_what_exec_runs(bundle: Bundle, pyoci: Pyoci) -> None:
-    """CVE-2019-5736: a container waits for an exec, opens its /proc/PID/exe and writes to it when it has ended.
+@pytest.mark.parametrize("verb", ["exec", "run"])
+def test_container_overwrites_what_its_neighbour_runs(bundle: Bundle, pyoci: Pyoci, verb: str) -> None:
+    """CVE-2019-5736: a container waits for an exec, or for a container in its pid namespace, opens the /proc/PID/exe of
+    each process that comes, and writes to it when that has ended.
 
-    Fails with init_program() (spawn.py) giving the host's file.
+    Fails with init_program() (spawn.py) giving the host's file, and where the runtime's own child is seen in the pid
+    namespace before it executes init: birth.c.
     """
     bundle.capabilities("CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN")
     bundle.args(
@@ -80,10 +83,14 @@ def test_container_overwrites_what_exec_runs(bundle: Bundle, pyoci: Pyoci) -> No
     )
     before = runtime_files(pyoci)
     container = pyoci.run_detached(bundle).expect("ready")
+    other = Bundle(bundle.path.parent / "other").args("echo", "hi")
+    neighbour = Bundle(bundle.path.parent / "neighbour").args("echo", "hi")
+    neighbour.namespace("pid", f"/proc/{container.pid}/ns/pid")
     for _ in range(20):
-        assert container.exec("echo", "hi").out == "hi\n"
+        result = container.exec("echo", "hi") if verb == "exec" else pyoci.run(neighbour)
+        assert result.out == "hi\n"
     assert runtime_files(pyoci) == before
-    assert pyoci.run(Bundle(bundle.path.parent / "other").args("echo", "hi")).out == "hi\n"
+    assert pyoci.run(other).out == "hi\n"
 
 
 # --- capabilities
