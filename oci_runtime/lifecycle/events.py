@@ -81,6 +81,9 @@ def _watch(
         ready = [descriptor for descriptor, _ in poller.poll(min(left * 1000, _POLL_AT_MOST))]
         if notices is not None and ready and notices.arrived():
             yield {"type": "oom", "id": record["id"]}
+        if notices is not None and notices.ended:  # by a container that has left its cgroup
+            poller.unregister(notices.descriptor)
+            notices = None
         if pidfd in ready:
             return
         if monotonic() >= due:

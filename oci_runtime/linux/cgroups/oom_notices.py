@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 
 
 class OomNotices:
-    """`descriptor` becomes ready for the poll(2) events `mask` when something has happened; arrived() tells what."""
+    """`descriptor` becomes ready for the poll(2) events `mask` when something has happened; arrived() tells what.
 
-    __slots__ = ("descriptor", "mask")
+    `ended`: nothing comes any more, as the cgroup has been removed, and the descriptor may stay ready for ever.
+    """
+
+    __slots__ = ("descriptor", "ended", "mask")
 
     def __init__(self, descriptor: int, mask: int) -> None:
         self.descriptor = descriptor
         self.mask = mask
+        self.ended = False
 
     def arrived(self) -> bool:
         """Whether the container has run out of memory since this was last asked. Does not wait. Raises OSError."""
@@ -63,6 +67,7 @@ class V2Notices(OomNotices):
 
     def __init__(self, cgroup: Cgroup) -> None:
         super().__init__(_fs.open_at(cgroup.require(), "memory.events", posix.O_RDONLY), POLLPRI)
+        self._kills = 0
         self._kills = self._count()
 
     def arrived(self) -> bool:
@@ -76,6 +81,7 @@ class V2Notices(OomNotices):
         except OSError as error:
             if error.errno != ENODEV:  # the cgroup has been removed
                 raise
+            self.ended = True
             return self._kills
         for line in text.splitlines():
             if line.startswith("oom_kill "):

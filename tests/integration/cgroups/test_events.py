@@ -13,6 +13,11 @@ from typing import IO, Any
 import pytest
 from containers import CGROUP_ROOT, Bundle, Container, Pyoci, compile_static, wait_for
 
+from oci_runtime.lifecycle.events import _watch
+from oci_runtime.linux.cgroups import _fs
+from oci_runtime.linux.cgroups.cgroup import Cgroup
+from oci_runtime.linux.cgroups.oom_notices import V2Notices
+
 MIB = 1 << 20
 V2 = (CGROUP_ROOT / "cgroup.controllers").exists()
 #: What runc leaves out of v2 trees, alone or beside v1; and what may be zero, or runc shows of v2 trees only.
@@ -336,3 +341,33 @@ def test_huge_pages(bundle: Bundle, pyoci: Pyoci) -> None:
     assert all(size["failcnt"] == 0 for size in found.values())
     done = container.exec("huge", "1", check=False)
     assert (done.code, done.err) == (1, "refused: Cannot allocate memory\n")
+
+
+@pytest.mark.skipif(not (V2 or (CGROUP_ROOT / "unified").exists()), reason="needs a tree of cgroup v2")
+def test_a_container_that_leaves_its_cgroup_is_waited_for(monkeypatch: pytest.MonkeyPatch, pyoci: Pyoci) -> None:
+    """The file of a v2 cgroup that has been removed is ready for ever. One that every cgroup has stands in for it."""
+    box = Cgroup(2, (), str(CGROUP_ROOT if V2 else CGROUP_ROOT / "unified"), pyoci.new_id())
+    there = _fs.open_at
+    monkeypatch.setattr(_fs, "open_at", lambda at, name, flags: there(at, name.replace("memory", "cgroup"), flags))
+    Path(str(box)).mkdir()
+    notices = V2Notices(box)
+    Path(str(box)).rmdir()
+    asked: list[int] = []
+    count = V2Notices._count
+
+    def counted(self: V2Notices) -> int:
+        asked.append(1)
+        return count(self)
+
+    monkeypatch.setattr(V2Notices, "_count", counted)
+    child = subprocess.Popen(["sleep", "0.5"])
+    pidfd = os.pidfd_open(child.pid)
+    try:
+        record: Any = {"id": "box", "pid": child.pid}
+        manager: Any = None
+        assert list(_watch(record, manager, pidfd, notices, 100, print)) == []
+    finally:
+        child.wait()
+        os.close(pidfd)
+        notices.close()
+    assert len(asked) == 1
