@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 INFINITY = 0xFFFFFFFFFFFFFFFF  # as systemd writes "no limit"
 ANNOTATION_PREFIX = "org.systemd.property."
+# Who may set annotations must not draw other processes into the unit, to die with it, or move it elsewhere.
+_NOT_BY_ANNOTATION = ("PIDs", "PIDFDs", "Slice", "Delegate", "Scope")
 _DEFAULT_PERIOD = 100000  # µs
 _PERCENT = 10000  # µs of a second: systemd has whole percents of a CPU
 _MAX_CPUSET = 8192  # the kernel's own limit, CONFIG_NR_CPUS
@@ -325,6 +327,8 @@ def _annotated(name: str, text: str, pointer: str) -> Property:
         raise refuse(
             pointer, f"{name!r} is no name of a property; valid are at least three letters, such as CollectMode"
         )
+    if name in _NOT_BY_ANNOTATION:
+        raise refuse(pointer, f"{name} cannot be set by an annotation: it is what makes the unit this container's")
     try:
         signature, value = systemd_gvariant.parse(text)
     except ValueError as error:

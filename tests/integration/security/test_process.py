@@ -81,11 +81,13 @@ def test_container_overwrites_what_its_neighbour_runs(bundle: Bundle, pyoci: Pyo
             (exec 9< $p/exe; i=0; while [ $i -lt 300 ]; do i=$((i + 1)); echo evil > /proc/self/fd/9; done)
         done; done 2>/dev/null""",
     )
+    bundle.config["root"]["readonly"] = True
     before = runtime_files(pyoci)
     container = pyoci.run_detached(bundle).expect("ready")
     other = Bundle(bundle.path.parent / "other").args("echo", "hi")
     neighbour = Bundle(bundle.path.parent / "neighbour").args("echo", "hi")
     neighbour.namespace("pid", f"/proc/{container.pid}/ns/pid")
+    neighbour.config["root"]["readonly"] = True  # or its busybox may be written to, and be busy
     for _ in range(20):
         result = container.exec("echo", "hi") if verb == "exec" else pyoci.run(neighbour)
         assert result.out == "hi\n"

@@ -252,6 +252,8 @@ def test_annotations(name: str, text: str, expected: tuple[str, str, Any]) -> No
         ("Xo", "1", "no name of a property"),
         ("Number1", "1", "no name of a property"),
         ("a/b~c", "1", "no name of a property"),
+        ("PIDs", "[uint32 1]", "cannot be set by an annotation"),
+        ("Slice", "'system.slice'", "cannot be set by an annotation"),
         ("ValidName", "invalid-value", "no value in the text format of GVariant"),
         ("TimeoutStopSec", "'covfefe'", "not a number"),
         ("TimeoutStopSec", "false", "not a number"),
