@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,42 @@ static void populate_data(void)
     madvise((void *)start, end - start, MADV_POPULATE_WRITE);
 }
 
+/* Of the library, for its own use: another version may lack it. */
+extern int _PySignal_Init(int install_signal_handlers) __attribute__((weak));
+
+/* Whether the second phase of the initialisation waits until it is needed. Python 3.13 crashes when a codec is looked up
+ * before it; 3.12 has not been tried. */
+static int is_deferred(void)
+{
+    return PY_VERSION_HEX < 0x030c0000 && _PySignal_Init != NULL;
+}
+
+/* The second phase: import from files, sys.stdin to sys.stderr, open(). A command that goes well needs none of it;
+ * bundle_importer.py asks for it with the first import of something that is not there. It forgets signals that the
+ * interpreter has noted, so none may come meanwhile: KeyboardInterrupt is raised before it begins or when it is done. */
+static PyObject *complete(PyObject *self, PyObject *unused)
+{
+    (void)self;
+    (void)unused;
+    if (Py_IsInitialized())
+        Py_RETURN_NONE;
+    PyObject *result = NULL;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (!PyErr_CheckSignals()) {
+        PyStatus status = _Py_InitializeMain();
+        if (PyStatus_Exception(status))
+            PyErr_Format(PyExc_SystemError, "the interpreter cannot be initialised: %s", status.err_msg);
+        else
+            result = Py_NewRef(Py_None);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
+static PyMethodDef complete_method = {"complete", complete, METH_NOARGS, NULL};
+
 static void check(PyStatus status)
 {
     if (PyStatus_Exception(status))
@@ -65,7 +102,7 @@ static void start_python(int argc, char **argv)
     config.site_import = 0;
     config.write_bytecode = 0;
     config.parse_argv = 0;
-    config.install_signal_handlers = 1;
+    config.install_signal_handlers = !is_deferred(); /* the second phase must not change them again */
     config._init_main = 0;
     check(PyConfig_SetString(&config, &config.program_name, INTERPRETER));
     check(PyConfig_SetString(&config, &config.executable, INTERPRETER));
@@ -74,7 +111,40 @@ static void start_python(int argc, char **argv)
     PyConfig_Clear(&config);
 
     PyGC_Disable(); /* a command lives for milliseconds */
-    check(_Py_InitializeMain());
+    if (!is_deferred())
+        check(_Py_InitializeMain());
+    else if (_PySignal_Init(1)) /* a part of the second phase that cannot wait */
+        check(PyStatus_Error("signals cannot be handled"));
+}
+
+/* What the second phase would have put into sys, for those who ask before. sys.stderr is there: a writer for the
+ * descriptor, without a buffer. 0, or -1 with an exception set. */
+static int fill_sys(int argc, char **argv)
+{
+    PyObject *arguments = PyList_New(argc);
+    PyObject *path = PyList_New(0);
+    PyObject *output = PyFile_NewStdPrinter(STDOUT_FILENO);
+    if (!arguments || !path || !output)
+        return -1;
+    for (int i = 0; i < argc; i++) {
+        PyObject *text = PyUnicode_DecodeUTF8(argv[i], (Py_ssize_t)strlen(argv[i]), "surrogateescape");
+        if (!text)
+            return -1;
+        PyList_SET_ITEM(arguments, i, text);
+    }
+    return PySys_SetObject("argv", arguments) || PySys_SetObject("path", path) || PySys_SetObject("stdin", Py_None) ||
+                   PySys_SetObject("stdout", output)
+               ? -1
+               : 0;
+}
+
+/* What a module's globals have for the interpreter; __main__ gets them in the second phase. */
+static int fill_main(PyObject *globals)
+{
+    PyObject *function = PyCFunction_New(&complete_method, NULL);
+    if (!function || PyDict_SetItemString(globals, "COMPLETE", function))
+        return -1;
+    return PyDict_SetItemString(globals, "__builtins__", PyEval_GetBuiltins());
 }
 
 /* The bundle's head: a tuple of its table of contents and the importer's code. NULL with an exception set. */
@@ -88,15 +158,27 @@ static PyObject *read_head(int fd)
 }
 
 /* Runs the importer as a part of __main__, as a launcher in Python would. It does not return, unless by an exception. */
-static void run(int fd)
+static void run(int fd, int argc, char **argv)
 {
     PyObject *globals = PyModule_GetDict(PyImport_AddModule("__main__"));
+    if (is_deferred() && (fill_sys(argc, argv) || fill_main(globals)))
+        return;
     PyObject *descriptor = PyLong_FromLong(fd);
     PyObject *head = read_head(fd);
     PyObject *index, *code;
     if (descriptor && head && PyArg_ParseTuple(head, "OO:head", &index, &code) &&
         !PyDict_SetItemString(globals, "FD", descriptor) && !PyDict_SetItemString(globals, "INDEX", index))
         PyEval_EvalCode(code, globals, globals);
+}
+
+/* The exception that is set. A traceback with lines of source, and the end of the process, are for a whole interpreter. */
+static void print_error(void)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (!Py_IsInitialized())
+        check(_Py_InitializeMain());
+    PyErr_Restore(type, value, traceback);
     PyErr_Print();
 }
 
@@ -109,6 +191,7 @@ int main(int argc, char **argv)
     }
     populate_data();
     start_python(argc, argv);
-    run(fd);
+    run(fd, argc, argv);
+    print_error();
     return 1;
 }

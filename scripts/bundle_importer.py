@@ -6,10 +6,13 @@ loaded yet are executed directly, in order, without a round through importlib fo
 in the bundle as one block, and is read with one system call; the table of all modules is read when that did not do.
 
 What the bundle lacks, or holds in another version than the source file of a checkout, is left to the ordinary import,
-for which the launcher extends sys.path.
+for which the launcher extends sys.path. The linked program (native/interpreter.c) becomes able to do that only then:
+until that import, or the first open(), sys.stdout and sys.stderr are bare (no buffer, no encoding), sys.stdin is None,
+sys.path is empty, and sys.prefix and sys.executable are not there.
 
 make_launcher.py compiles this file into the bundle; the launcher executes it as a part of __main__, with `FD`, the open
-bundle, and `INDEX`, its table of contents, defined.
+bundle, and `INDEX`, its table of contents, defined; and `COMPLETE`, which completes the interpreter's initialisation,
+if that is not done.
 """
 
 from __future__ import annotations
@@ -17,8 +20,7 @@ from __future__ import annotations
 import builtins
 import sys
 from _frozen_importlib import BuiltinImporter, ModuleSpec
-from _frozen_importlib_external import ExtensionFileLoader
-from _imp import create_builtin, exec_builtin
+from _imp import create_builtin, create_dynamic, exec_builtin, exec_dynamic
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from gc import disable
 from marshal import loads
@@ -26,7 +28,7 @@ from posix import close, pread, stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import CodeType, ModuleType
     from typing import Any
 
@@ -52,10 +54,27 @@ class Entry:
         self.name, self.code, self.path, self.is_package, self.needs, self.status = fields
 
 
+class Extension:
+    """Loader of an extension module; importlib's comes with the import from files."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module: ModuleType = create_dynamic(spec)
+        module.__file__ = self.path
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec_dynamic(module)
+
+
 class BundleImporter:
     """Finder and loader (PEP 451) of the modules in the bundle, and of the extension modules by their known paths."""
 
-    __slots__ = ("blocks", "checked", "extensions", "fd", "table", "table_place")
+    __slots__ = ("blocks", "checked", "complete", "extensions", "fd", "paths", "table", "table_place")
 
     def __init__(
         self,
@@ -64,6 +83,8 @@ class BundleImporter:
         table_place: tuple[int, int],
         blocks: dict[str, tuple[int, int]],
         extensions: dict[str, str],
+        paths: Sequence[str],
+        complete: Callable[[], None] | None,
     ) -> None:
         self.fd = fd
         self.checked = checked
@@ -71,6 +92,8 @@ class BundleImporter:
         self.table: dict[str, tuple[int, int]] = {}
         self.blocks = blocks
         self.extensions = extensions
+        self.paths = paths
+        self.complete = complete
 
     def read(self, place: tuple[int, int]) -> Any:
         return loads(pread(self.fd, place[1], place[0]))
@@ -84,22 +107,23 @@ class BundleImporter:
         return self.table.get(name)
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
-        if self.place(name):
-            return self.module_spec(name)
+        spec = self.module_spec(name)
+        if spec is None and self.complete and self.is_wanting(name):
+            self.initialise()  # for `from package import module`, or a relative import
+        return spec
+
+    def extension_spec(self, name: str) -> Any:
         library = self.extensions.get(name)
         if library is None:
             return None
-        spec = ModuleSpec(name, ExtensionFileLoader(name, library), origin=library)
-        spec.has_location = True
-        return spec
+        return ModuleSpec(name, Extension(library), origin=library)  # type: ignore[arg-type]
 
     def module_spec(self, name: str) -> Any:
         entry = self.entry(name)
         if entry is None:
-            return None
+            return self.extension_spec(name)
         spec = ModuleSpec(name, self, origin=entry.path, is_package=entry.is_package)  # type: ignore[arg-type]
         spec.loader_state = entry
-        spec.has_location = True
         if entry.is_package:
             spec.submodule_search_locations = [entry.path[: entry.path.rindex("/")]]
         return spec
@@ -111,6 +135,7 @@ class BundleImporter:
         spec = module.__spec__
         assert spec is not None
         entry = spec.loader_state
+        module.__file__ = entry.path
         self.preload(entry)
         exec(entry.code, module.__dict__)
 
@@ -228,7 +253,33 @@ class BundleImporter:
                     submodule = f"{name}.{item}"
                     if submodule not in sys.modules and item not in module.__dict__:
                         self.load_whole(submodule)
+            if self.complete and name not in sys.modules and self.is_wanting(name):
+                self.initialise()  # before importlib looks for a module that the initialisation imports, too
         return ordinary_import(name, globals, locals, fromlist or (), level)
+
+    def is_wanting(self, name: str) -> bool:
+        """Whether a module that is not loaded has to come from a file, or is one of the frozen ones that ask where the
+        standard library is. `encodings` is frozen in the program, and asked for in the midst of a codec's lookup."""
+        return name not in sys.builtin_module_names and name not in self.extensions and name != "encodings"
+
+    def initialise(self) -> None:
+        """Makes the interpreter an ordinary one, which finds modules in files. SystemError if that fails."""
+        complete, self.complete = self.complete, None
+        assert complete
+        try:
+            complete()
+        except KeyboardInterrupt:  # before it began or when it was done, which it then says
+            self.complete = complete
+            raise
+        sys.path += self.paths
+
+    def open(self, *arguments: Any, **options: Any) -> Any:
+        """builtins.open until there is one."""
+        from _io import open
+
+        if self.complete:
+            self.initialise()
+        return open(*arguments, **options)
 
 
 def load_builtin(name: str) -> None:
@@ -248,6 +299,7 @@ def run() -> None:
     """The command: never returns."""
     checked, table_place, blocks, extensions, paths = INDEX  # noqa: F821
     fd = FD  # noqa: F821
+    complete = globals().get("COMPLETE")
     for first in (FIRST_DESCRIPTOR, 3):
         try:
             fd = fcntl(FD, F_DUPFD_CLOEXEC, first)  # noqa: F821
@@ -255,9 +307,12 @@ def run() -> None:
             continue
         close(FD)  # noqa: F821
         break
-    importer = BundleImporter(fd, checked, table_place, blocks, extensions)
+    importer = BundleImporter(fd, checked, table_place, blocks, extensions, paths, complete)
     sys.meta_path.insert(0, importer)
-    sys.path += paths
+    if complete:
+        builtins.open = importer.open
+    else:
+        sys.path += paths
     builtins.__import__ = importer.import_statement
     importer.load_whole("oci_runtime.cli.main")
     from oci_runtime.cli.main import run_and_exit

@@ -23,6 +23,7 @@ __path__ = [f"{LIBRARY}/encodings"]  # noqa: F821
 
 def whole() -> ModuleType:
     """The library's package, which registers its codecs when it is imported."""
+    import os  # noqa: F401  # completes the initialisation, before files are looked for (bundle_importer.py)
     from _frozen_importlib import module_from_spec
     from _frozen_importlib_external import PathFinder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -21,9 +22,24 @@ def run_and_exit():
     posix._exit(0)
 """
 
-# Each must be in the linked program what it is in the ordinary interpreter. Those of text encodings are about
-# scripts/startup_encodings.py, which knows only UTF-8 itself.
+# Each must be in the linked program, whose initialisation is half done as it starts, what it is in the ordinary
+# interpreter. Those of text encodings are about scripts/startup_encodings.py, which knows only UTF-8 itself.
 EXPRESSIONS = (
+    "'surrogates \\ud800'.encode('utf-16', 'surrogatepass')",
+    "'\\udcff'.encode('utf-8', 'surrogateescape')",
+    "open(b'/dev/null', encoding='utf-8').mode",
+    "[open('/dev/null').read(), open is __import__('_io').open]",
+    "__import__('io').open is open",
+    "[__import__(name).__file__ for name in ('os', 'codecs', 'json', 'io')]",
+    "__import__('importlib.metadata').metadata.__file__",
+    "__import__('xml.dom.minidom').dom.minidom.__file__",
+    "__import__('json', fromlist=['decoder']).decoder.__name__",
+    "[__import__('os').sep, *__import__('sys').meta_path[-3:]]",
+    "__import__('sys').get_int_max_str_digits()",
+    "__import__('_signal').getsignal(2)",
+    "[__import__('_signal').getsignal(number) for number in (13, 15, 25)]",
+    "__import__('posix').readlink(b'/proc/self/exe') and __import__('posix').readlink('/dev/fd')",
+    "__import__('warnings').filters",
     "'\u00e4'.encode('latin-1')",
     "b'\\xff\\xfe\\xe4\\0'.decode('utf-16')",
     "'b\u00fccher.example'.encode('idna')",
@@ -42,18 +58,18 @@ EXPRESSIONS = (
     "__import__('locale').getpreferredencoding(False)",
     "__import__('json').loads('{\"a\": \"\\\\u20ac\"}')",
     "[__import__('sys').flags.isolated, __import__('sys').flags.no_site, __import__('sys').flags.utf8_mode]",
-    "[__import__('sys').executable, __import__('sys').prefix, __import__('sys').stdout.encoding]",
+    "__import__('os') and [__import__('sys').executable, __import__('sys').prefix, __import__('sys').stdout.encoding]",
     "[__import__('signal').getsignal(number) for number in (13, 15, 25)]",
     "__import__('signal').getsignal(2).__name__",
 )
 
 
-def make(output: Path, package: Path, *options: str) -> Path:
+def make(output: Path, package: Path, *options: str, env: dict[str, str] | None = None) -> Path:
     """Writes the command for the package oci_runtime in `package` to `output`."""
     site = sysconfig.get_path("platlib")
     script = ROOT / "scripts" / "make_launcher.py"
     command = [sys.executable, str(script), *options, "--package", str(package), "--dependencies", site, str(output)]
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=120, env=env)
     return output
 
 
@@ -136,6 +152,143 @@ def test_the_program_is_an_ordinary_interpreter(first_wish: Path, expression: st
     assert output_of(first_wish, expression) == ordinary
 
 
+def test_the_first_phase_prints_and_has_its_arguments(first_wish: Path) -> None:
+    """Byte by byte, and (Python 3.11) without the second phase, which imports io."""
+    expression = b"[a.encode('utf-8', 'surrogateescape') for a in sys.argv[2:]], 'io' in sys.modules, '\xe2\x82\xac'"
+    done = subprocess.run(
+        [first_wish, expression, b"\xff\xe2\x82\xac", b""], stdin=subprocess.DEVNULL, capture_output=True, timeout=60
+    )
+    deferred = sys.version_info < (3, 12)
+    expected = f"([b'\\xff\\xe2\\x82\\xac', b''], {not deferred}, '\u20ac')\n"
+    assert (done.stdout.decode(), done.stderr) == (expected, b"")
+
+
+@pytest.mark.parametrize("whole", ["sys", "os"])
+def test_file_names_are_bytes_in_either_phase(first_wish: Path, tmp_path: Path, whole: str) -> None:
+    name = os.fsdecode(b"\xff\xc3\xa4")
+    (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(name)
+    expression = (
+        f"(__import__({whole!r}), posix.listdir('.'), posix.readlink('link'), posix.stat(sys.argv[2]).st_ino,"
+        " [entry.path for entry in posix.scandir(b'.')])[1:]"
+    )
+    inode = (tmp_path / name).stat().st_ino
+    shown = ast.literal_eval(output_of(first_wish, expression, name, cwd=tmp_path))
+    assert set(shown[0]) == {name, "link"}
+    assert shown[1:3] == (name, inode)
+    assert set(shown[3]) == {b"./\xff\xc3\xa4", b"./link"}
+
+
+def test_the_second_phase_is_isolated_too(first_wish: Path, tmp_path: Path) -> None:
+    for module in ("io", "abc", "os", "codecs", "encodings", "json", "site", "sitecustomize", "warnings"):
+        (tmp_path / f"{module}.py").write_text("raise SystemExit('not isolated')")
+    (tmp_path / "pyvenv.cfg").write_text(f"home = {tmp_path}\n")
+    names = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONIOENCODING", "PYTHONUSERBASE")
+    output = output_of(
+        first_wish,
+        "__import__('json').loads('1'), sys.prefix, sys.stdout.encoding",
+        env={**{name: str(tmp_path) for name in names}, "PYTHONIOENCODING": "latin-1", "PYTHONVERBOSE": "1"},
+        cwd=tmp_path,
+    )
+    ordinary = output_of(SYSTEM_PYTHON, "-ISX", "utf8", "-c", "import sys; print(sys.prefix)")
+    assert output == f"(1, {ordinary.strip()!r}, 'utf-8')\n"
+
+
+def test_a_signal_is_not_lost_by_the_second_phase(first_wish: Path) -> None:
+    """SIGINT waits while it is blocked; what is to become of SIGPIPE stays; so does the mask."""
+    expression = (
+        "(s := __import__('_signal'), s.signal(13, 0), s.pthread_sigmask(0, [2, 15]), posix.kill(posix.getpid(), 2),"
+        " __import__('os'), print([str(s.pthread_sigmask(0, [])), s.sigpending(), s.getsignal(13),"
+        " [line for line in open('/proc/self/status') if line.startswith('SigIgn')]]), sys.stdout.flush(),"
+        " s.pthread_sigmask(1, [2]), print('lost'))"
+    )
+    result = subprocess.run(
+        [first_wish, expression], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+    )
+    assert result.stdout == "['{2, 15}', {2}, 0, ['SigIgn:\\t0000000001000000\\n']]\n"
+    assert result.stderr.endswith("\nKeyboardInterrupt\n")
+
+
+@pytest.mark.parametrize("whole", ["sys", "os"])
+@pytest.mark.parametrize(
+    ("raised", "status", "said"),
+    [
+        ("SystemExit(7)", 7, ""),
+        ("SystemExit('what for')", 1, "what for\n"),
+        ("ValueError('\u20ac')", 1, "ValueError: \u20ac\n"),
+        ("KeyboardInterrupt", 1, "KeyboardInterrupt\n"),
+    ],
+)
+def test_what_is_not_caught_is_printed(first_wish: Path, whole: str, raised: str, status: int, said: str) -> None:
+    expression = f"(__import__({whole!r}), (_ for _ in ()).throw({raised}))"
+    result = subprocess.run(
+        [first_wish, expression], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+    )
+    assert (result.returncode, result.stdout) == (status, "")
+    assert result.stderr.endswith(said)
+    assert result.stderr.startswith("Traceback") == (not raised.startswith("SystemExit"))
+
+
+def test_an_exception_that_nobody_can_catch_is_printed(first_wish: Path) -> None:
+    """As of __del__, when sys.stderr is not yet an ordinary file."""
+    expression = "type('Thing', (), {'__del__': lambda self: 1 / 0})() and None"
+    result = subprocess.run(
+        [first_wish, expression], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+    )
+    assert (result.returncode, result.stdout) == (0, "None\n")
+    assert "ZeroDivisionError" in result.stderr
+
+
+def test_a_changed_submodule_is_imported_from_its_source(tmp_path: Path) -> None:
+    """`from package import module` of a bundle that has the package only."""
+    main = "import sys, posix\ndef run_and_exit():\n    from oci_runtime.cli import log\n    print(log.EDITED)\n"
+    package = package_that(tmp_path, main + "    sys.stdout.flush()\n    posix._exit(0)\n")
+    launcher = make(tmp_path / "bin" / "pyoci", package, "--checked")
+    (package / "oci_runtime" / "cli" / "log.py").write_text("EDITED = 'edited'\n")
+    assert output_of(launcher) == "edited\n"
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="this interpreter is initialised before it does anything")
+def test_a_failing_second_phase_is_an_ordinary_error(tmp_path: Path) -> None:
+    """Python takes no directory for its standard input. A command that needs no second phase does not mind."""
+    main = "import posix\ndef run_and_exit():\n    try:\n        import json\n    except SystemError as error:\n"
+    main += "        print(error, open('/proc/sys/kernel/ostype').read(), end='')\n    posix._exit(0)\n"
+    program = make(tmp_path / "program", package_that(tmp_path, main))
+    launcher = make(tmp_path / "pyoci", ROOT)
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "config.json").write_text('{"ociVersion": 1}')
+    descriptor = os.open("/", os.O_RDONLY)
+    try:
+        for arguments, status in ((["--version"], 0), (["run", "-b", bundle, "x"], 1)):
+            done = subprocess.run(
+                [launcher, "--root", tmp_path / "root", *arguments],
+                stdin=descriptor,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            assert done.returncode == status, done.stderr
+            assert done.stderr.count("\n") == status
+            assert "Fatal" not in done.stderr
+            assert "Traceback" not in done.stderr
+        done = subprocess.run([program], stdin=descriptor, capture_output=True, text=True, timeout=60)
+        assert done.stdout.endswith("<stdin> is a directory, cannot continue Linux\n")
+    finally:
+        os.close(descriptor)
+
+
+def test_a_library_without_deferral_links(tmp_path: Path) -> None:
+    """The internal function of the library that it takes may be missing."""
+    environment = {**os.environ, "CC": "gcc -D_PySignal_Init=_Py_no_such_function"}
+    package = package_that(
+        tmp_path, PRINT.format(value="sys.stdin.fileno(), 'COMPLETE' in dir(sys.modules['__main__'])")
+    )
+    launcher = make(tmp_path / "pyoci", package, env=environment)
+    assert launcher.read_bytes().startswith(b"\x7fELF")
+    assert output_of(launcher) == "0 False\n"
+
+
 @pytest.fixture(scope="session")
 def launchers(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], Path]:
     """The command as a program and as a script."""
@@ -147,5 +300,5 @@ def launchers(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...],
 def first_wish(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program that evaluates its argument."""
     folder = tmp_path_factory.mktemp("wish")
-    main = PRINT.format(value="repr(eval(__import__('sys').argv[1]))")
+    main = PRINT.format(value="repr(eval(sys.argv[1]))")
     return make(folder / "pyoci", package_that(folder, main))
