@@ -56,7 +56,7 @@ def _cannot_run(reason: str) -> None:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _terminated_means_interrupted() -> Iterator[None]:
     """SIGTERM runs the fixtures' clean-up like SIGINT does: a killed session must not leave containers."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -117,21 +117,21 @@ def _private(kind: type[Engine], runtime: str) -> Iterator[Engine]:
     assert not left, "left behind: " + "\n".join(left)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def podman_engine(runtime: str) -> Iterator[Engine]:
-    """The session's podman."""
+    """The podman of all tests here, which ends with them: other tests look for what is left behind."""
     yield from _private(Podman, runtime)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def containerd_engine(runtime: str) -> Iterator[Engine]:
-    """The session's containerd."""
+    """The containerd of all tests here, which ends with them: other tests look for what is left behind."""
     yield from _private(Containerd, runtime)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def docker_engine(runtime: str) -> Iterator[Engine]:
-    """The session's docker."""
+    """The docker of all tests here, which ends with them: other tests look for what is left behind."""
     yield from _private(Docker, runtime)
 
 
