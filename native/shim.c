@@ -48,17 +48,10 @@ static int result(long value)
 
 /* --- the child ------------------------------------------------------------------------------------------------- */
 
-static void child_report(const struct spawn *request, uint32_t kind, int value, uint32_t step)
-{
-    struct report report = {.kind = kind, .value = value, .op = step};
-    if (send(request->report, &report, sizeof report, MSG_NOSIGNAL) < 0)
-        _exit(2);
-}
-
 static __attribute__((noreturn)) void child_fail(const struct spawn *request, uint32_t step, int error)
 {
-    child_report(request, REPORT_SHIM, error, step);
-    _exit(1);
+    struct report report = {.kind = REPORT_SHIM, .value = error, .op = step};
+    _exit(send(request->report, &report, sizeof report, MSG_NOSIGNAL) < 0 ? 2 : 1);
 }
 
 static long clone_child(const struct spawn *request, uint64_t flags, int *pidfd)

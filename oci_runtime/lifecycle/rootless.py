@@ -5,15 +5,16 @@ from __future__ import annotations
 from errno import EACCES, EPERM, EROFS
 
 from oci_runtime.errors import Problem, PyociError, SpecError, SystemCallError
+from oci_runtime.spec.validate_ids import is_mapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from oci_runtime.linux.cgroups.manager import Manager
     from oci_runtime.linux.cgroups.mounts import ContainerMounts
     from oci_runtime.plan.namespaces import Namespaces
-    from oci_runtime.spec.types import Config, IDMapping, Linux, Mount, Resources
+    from oci_runtime.spec.types import Config, Linux, Mount, Resources
     from oci_runtime.state.store import Container
 
 DENIED = (EACCES, EPERM, EROFS)
@@ -45,12 +46,8 @@ def _check_mount(mount: Mount, at: str, linux: Linux, problems: list[Problem]) -
     for i, option in enumerate(options):
         name, _, value = option.partition("=")
         mappings = linux.get("uidMappings", []) if name == "uid" else linux.get("gidMappings", [])
-        if name in ("uid", "gid") and mappings and value.isdecimal() and not _is_mapped(int(value), mappings):
+        if name in ("uid", "gid") and mappings and value.isdecimal() and not is_mapped(int(value), mappings):
             problems.append(Problem(f"{at}/options/{i}", f"must be an id that /linux/{name}Mappings maps"))
-
-
-def _is_mapped(identifier: int, mappings: Sequence[IDMapping]) -> bool:
-    return any(m["containerID"] <= identifier < m["containerID"] + m["size"] for m in mappings)
 
 
 def create_cgroups(manager: Manager, container: Container, owner: int | None) -> Manager | None:

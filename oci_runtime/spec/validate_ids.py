@@ -27,7 +27,7 @@ def validate_user_namespace(config: Config, namespaces: dict[str, str], problems
         elif mappings:
             known = len(problems)
             _mappings(mappings, at, problems)
-            if len(problems) == known and not _mapped(0, mappings):
+            if len(problems) == known and not is_mapped(0, mappings):
                 problems.append(Problem(at, "must map id 0 of the container, which sets it up"))
     if len(problems) == before and namespaces.get("user") == "" and "process" in config:
         validate_process_ids(config["process"], "/process", linux, problems)
@@ -37,12 +37,12 @@ def validate_process_ids(process: Process, at: str, linux: Linux, problems: list
     """Append a problem for each id of the process that the mappings of a new user namespace leave out."""
     user = process.get("user", {})
     gids = linux.get("gidMappings", [])
-    if not _mapped(user.get("uid", 0), linux.get("uidMappings", [])):
+    if not is_mapped(user.get("uid", 0), linux.get("uidMappings", [])):
         problems.append(Problem(at + "/user/uid", "must be an id that /linux/uidMappings maps"))
-    if not _mapped(user.get("gid", 0), gids):
+    if not is_mapped(user.get("gid", 0), gids):
         problems.append(Problem(at + "/user/gid", "must be an id that /linux/gidMappings maps"))
     for i, gid in enumerate(user.get("additionalGids", [])):
-        if not _mapped(gid, gids):
+        if not is_mapped(gid, gids):
             problems.append(Problem(f"{at}/user/additionalGids/{i}", "must be an id that /linux/gidMappings maps"))
 
 
@@ -67,7 +67,8 @@ def validate_id_mapped_mount(
         _mappings(gids, at + "/gidMappings", problems)
 
 
-def _mapped(identifier: int, mappings: list[IDMapping]) -> bool:
+def is_mapped(identifier: int, mappings: list[IDMapping]) -> bool:
+    """Whether the mappings give an id of the container one of the host."""
     return any(m["containerID"] <= identifier < m["containerID"] + m["size"] for m in mappings)
 
 

@@ -11,17 +11,11 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+from busybox import busybox
+
 from .processes import PATH
 
 ENV = [f"PATH={PATH}"]
-
-
-def busybox() -> Path:
-    """The static busybox of the host. Raises FileNotFoundError if there is none."""
-    for candidate in ("/bin/busybox", "/usr/bin/busybox"):
-        if os.access(candidate, os.X_OK):
-            return Path(candidate)
-    raise FileNotFoundError("no busybox on this machine: install busybox-static")
 
 
 @functools.cache

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from busybox import busybox
 
 from . import environment, processes
 from .engine import Bind, Engine, Options
-from .image import busybox
 
 CAP_CHOWN, CAP_NET_ADMIN = 1 << 0, 1 << 12
 # Answers TERM and USR1, says so, and never ends by itself.

@@ -10,6 +10,7 @@ new_bundle   makes further bundles
 pyoci        a Pyoci, the runtime with a state root in `directory`. pyoci.run(bundle) runs to the end and gives the exit
              code and output; pyoci.create(bundle) and pyoci.run_detached(bundle) give a Container with start(), exec(),
              kill(), wait(), expect(text), state, status, pid, output; pyoci("list", …) is any command
+pyoci_v2     the same, on a host of cgroup v2 alone
 
 After each test all containers are deleted by force, and the test fails if a process, cgroup or mount is left.
 """
@@ -23,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from containers import Bundle, Pyoci
+from containers import CGROUP_ROOT, Bundle, Pyoci
 
 
 @pytest.fixture
@@ -59,3 +60,14 @@ def pyoci(directory: Path) -> Iterator[Pyoci]:
     yield runtime
     left = runtime.close()
     assert not left, "left behind: " + "\n".join(left)
+
+
+@pytest.fixture
+def pyoci_v2(directory: Path, pyoci: Pyoci) -> Pyoci:
+    """The runtime in a mount namespace where /sys/fs/cgroup is a cgroup2; `pyoci` cleans up."""
+    script = directory / "pyoci-v2"
+    command = f'mount -t cgroup2 none {CGROUP_ROOT} && exec {pyoci.executable} "$@"'
+    script.write_text(f"#!/bin/sh\nexec unshare -m --propagation private sh -c '{command}' sh \"$@\"\n")
+    script.chmod(0o755)
+    pyoci.executable = str(script)
+    return pyoci

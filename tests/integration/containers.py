@@ -18,19 +18,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from busybox import busybox
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 MINIMAL = CHECKOUT / "tests" / "bundles" / "minimal.json"
 PATIENCE = 120.0  # seconds a command may take; an emulated processor takes a hundred times as long
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 DIRECTORIES = ("bin", "dev", "etc", "home", "mnt", "proc", "root", "run", "sys", "tmp", "usr", "var")
-
-
-def busybox() -> Path:
-    """The static busybox of the host. Raises FileNotFoundError if there is none."""
-    for candidate in ("/bin/busybox", "/usr/bin/busybox"):
-        if os.access(candidate, os.X_OK):
-            return Path(candidate)
-    raise FileNotFoundError("no busybox on this machine: install busybox-static")
 
 
 @functools.cache

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from cgroup_support import Child, destroy
-from containers import CGROUP_ROOT, Pyoci
 
 from oci_runtime.linux.cgroups import manager
 from oci_runtime.linux.cgroups.manager import Manager
@@ -52,11 +52,11 @@ def created(name: str) -> Iterator[Callable[..., Manager]]:
 
 
 @pytest.fixture
-def pyoci_v2(directory: Path, pyoci: Pyoci) -> Pyoci:
-    """The runtime in a mount namespace where /sys/fs/cgroup is a cgroup2; `pyoci` cleans up."""
-    script = directory / "pyoci-v2"
-    command = f'mount -t cgroup2 none {CGROUP_ROOT} && exec {pyoci.executable} "$@"'
-    script.write_text(f"#!/bin/sh\nexec unshare -m --propagation private sh -c '{command}' sh \"$@\"\n")
-    script.chmod(0o755)
-    pyoci.executable = str(script)
-    return pyoci
+def disk(directory: Path) -> Iterator[Path]:
+    """A block device of 16 MiB."""
+    image = directory / "disk"
+    image.write_bytes(bytes(16 << 20))
+    attach = ["losetup", "--find", "--show", str(image)]
+    device = subprocess.run(attach, check=True, capture_output=True, text=True).stdout.strip()
+    yield Path(device)
+    subprocess.run(["losetup", "--detach", device], check=True)

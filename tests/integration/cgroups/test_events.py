@@ -125,17 +125,6 @@ def test_pressure(limited: Bundle, pyoci: Pyoci) -> None:
         assert which["psi"]["full"].keys() == which["psi"]["some"].keys() == {"avg10", "avg60", "avg300", "total"}
 
 
-@pytest.fixture
-def disk(directory: Path) -> Iterator[Path]:
-    """A block device of 16 MiB."""
-    image = directory / "disk"
-    image.write_bytes(bytes(16 * MIB))
-    attach = ["losetup", "--find", "--show", str(image)]
-    device = subprocess.run(attach, check=True, capture_output=True, text=True).stdout.strip()
-    yield Path(device)
-    subprocess.run(["losetup", "--detach", device], check=True)
-
-
 def test_io_by_device(limited: Bundle, pyoci: Pyoci, disk: Path) -> None:
     major, minor = (int(part) for part in Path(f"/sys/block/{disk.name}/dev").read_text().split(":"))
     device = {"path": "/dev/disk", "type": "b", "major": major, "minor": minor, "fileMode": 0o600}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -188,17 +186,6 @@ def test_no_limit_of_forks(looking: Bundle, pyoci: Pyoci) -> None:
 
 
 # --- block I/O
-
-
-@pytest.fixture
-def disk(directory: Path) -> Iterator[Path]:
-    """A block device of 16 MiB."""
-    image = directory / "disk"
-    image.write_bytes(bytes(16 * MIB))
-    attach = ["losetup", "--find", "--show", str(image)]
-    device = subprocess.run(attach, check=True, capture_output=True, text=True).stdout.strip()
-    yield Path(device)
-    subprocess.run(["losetup", "--detach", device], check=True)
 
 
 READ = "time -p dd if=/dev/disk of=/dev/null iflag=direct"

@@ -98,17 +98,6 @@ def test_v1_at_another_place(bundle: Bundle, pyoci: Pyoci) -> None:
 # --- v2
 
 
-@pytest.fixture
-def pyoci_v2(directory: Path, pyoci: Pyoci) -> Pyoci:
-    """The runtime in a mount namespace where /sys/fs/cgroup is a cgroup2; `pyoci` cleans up."""
-    script = directory / "pyoci-v2"
-    command = f'mount -t cgroup2 none {CGROUP_ROOT} && exec {pyoci.executable} "$@"'
-    script.write_text(f"#!/bin/sh\nexec unshare -m --propagation private sh -c '{command}' sh \"$@\"\n")
-    script.chmod(0o755)
-    pyoci.executable = str(script)
-    return pyoci
-
-
 @pytest.mark.parametrize("kind", ["cgroup", "cgroup2"])
 @pytest.mark.parametrize("namespace", [True, False])
 def test_v2(bundle: Bundle, pyoci_v2: Pyoci, kind: str, namespace: bool) -> None:

@@ -242,15 +242,10 @@ def test_sockets_for_another_process(bundle: Bundle, pyoci: Pyoci) -> None:
     assert done.out == "x\n"
 
 
-@pytest.mark.parametrize("verb", ["create and start", "run", "run --detach"])
-def test_notification_of_systemd(verb: str, bundle: Bundle, pyoci: Pyoci) -> None:
-    """sd_notify(3): that the container is ready is passed on, with the pid to watch, and then the barrier."""
-    path = str(pyoci.directory / "systemd.sock")
-    systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    systemd.bind(path)
-    systemd.settimeout(10)
-    # busybox has no client of datagram sockets: the test is one, through the directory that is mounted
-    bundle.shell('echo "$NOTIFY_SOCKET"; while [ ! -e /tmp/ready ]; do sleep 0.01; done; sleep 1')
+def begun_with_notification(
+    verb: str, bundle: Bundle, pyoci: Pyoci, path: str
+) -> tuple[str, subprocess.Popen[bytes], Path]:
+    """The id of a container, the command that waits until it is ready, and the socket on which it is told so."""
     env = {"NOTIFY_SOCKET": path}
     bundle.save()
     id = pyoci.new_id()
@@ -262,6 +257,19 @@ def test_notification_of_systemd(verb: str, bundle: Bundle, pyoci: Pyoci) -> Non
         process = pyoci.spawn(*argv, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     ours = pyoci.root / id / "notify/notify.sock"
     wait_for(ours.exists)
+    return id, process, ours
+
+
+@pytest.mark.parametrize("verb", ["create and start", "run", "run --detach"])
+def test_notification_of_systemd(verb: str, bundle: Bundle, pyoci: Pyoci) -> None:
+    """sd_notify(3): that the container is ready is passed on, with the pid to watch, and then the barrier."""
+    path = str(pyoci.directory / "systemd.sock")
+    systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    systemd.bind(path)
+    systemd.settimeout(10)
+    # busybox has no client of datagram sockets: the test is one, through the directory that is mounted
+    bundle.shell('echo "$NOTIFY_SOCKET"; while [ ! -e /tmp/ready ]; do sleep 0.01; done; sleep 1')
+    id, process, _ = begun_with_notification(verb, bundle, pyoci, path)
     container = Container(pyoci, id, bundle, Path("/dev/null"))
     container.wait("running")
     mounted = Path(f"/proc/{container.pid}/root/run/notify/notify.sock")
@@ -291,17 +299,7 @@ def test_a_signal_ends_the_waiting_for_readiness(bundle: Bundle, pyoci: Pyoci, v
     systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     systemd.bind(path)
     bundle.args("sleep", "100").config["hooks"] = {"poststart": [{"path": "/bin/true"}]}
-    env = {"NOTIFY_SOCKET": path}
-    bundle.save()
-    id = pyoci.new_id()
-    if verb == "create and start":
-        pyoci.create(bundle, id=id, env=env)
-        process = pyoci.spawn("start", id, env={**os.environ, **env})
-    else:
-        argv = [*verb.split(), "--bundle", str(bundle.path), id]
-        process = pyoci.spawn(*argv, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    ours = pyoci.root / id / "notify/notify.sock"
-    wait_for(ours.exists)
+    id, process, ours = begun_with_notification(verb, bundle, pyoci, path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
         client.sendto(b"STATUS=starting", str(ours))
         wait_for(lambda: fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)) == bytes(4), what="it reads, so it waits")

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from containers import CGROUP_ROOT, DIRECTORIES, Bundle, Pyoci, busybox, wait_for
+from busybox import busybox
+from containers import CGROUP_ROOT, DIRECTORIES, Bundle, Pyoci, wait_for
 from ordinary_user import User
 
 APPLETS = (
