@@ -156,6 +156,7 @@ class _Exec:
         request.preserved = self.request.preserve_fds
         subcgroups = self.request.cgroup
         if manager:
+            manager.follow(self.container.record["pid"])
             cgroup = manager.v2_dir_fd(subcgroups)
             request.cgroup = -1 if cgroup is None else cgroup
             request.tasks = manager.tasks_fds(subcgroups)

@@ -384,7 +384,7 @@ class Pyoci:
         found = [Path(base) / name for base, names, _ in os.walk(CGROUP_ROOT) for name in names if self._prefix in name]
         for top in found:
             for base, _, _ in os.walk(top, topdown=False):
-                wait_for(lambda base=base: _rmdir(base), what=f"{base} can be removed")  # type: ignore[misc]
+                wait_for(lambda base=base: removed(base), what=f"{base} can be removed")  # type: ignore[misc]
         return [f"cgroup {path}" for path in found]
 
     def _sweep_mounts(self) -> list[str]:
@@ -395,7 +395,8 @@ class Pyoci:
         return [f"mount {point}" for point in found]
 
 
-def _rmdir(path: str) -> bool:
+def removed(path: str | Path) -> bool:
+    """Remove an empty directory, of cgroups too; whether it is gone."""
     try:
         os.rmdir(path)
     except OSError:

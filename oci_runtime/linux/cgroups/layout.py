@@ -53,8 +53,7 @@ def find(cgroups_path: str | None, container_id: str) -> list[Cgroup]:
     if _fs.magic(BASE) == _fs.V2_MAGIC:
         cgroup = _rooted(Cgroup(2, (), BASE, inner))
         if not absolute:
-            own = next((path for _, controllers, path in _own_cgroups() if not controllers), "/")
-            above = _Mounts("cgroup2").visible(cgroup, own).rpartition("/")[0]
+            above = current_path(cgroup).rpartition("/")[0]
             cgroup.path = _join(above, inner)
         return [cgroup]
     return _find_v1(inner, absolute)
@@ -63,7 +62,7 @@ def find(cgroups_path: str | None, container_id: str) -> list[Cgroup]:
 def _find_v1(inner: str, absolute: bool) -> list[Cgroup]:
     mounts = _Mounts("cgroup")
     found = []
-    for _, controllers, own in _own_cgroups():
+    for _, controllers, own in _cgroups_of("self"):
         if not controllers:
             continue
         names = tuple(controllers.split(","))
@@ -81,6 +80,13 @@ def _find_v1(inner: str, absolute: bool) -> list[Cgroup]:
     return found
 
 
+def current_path(cgroup: Cgroup, pid: int | str = "self") -> str:
+    """Where a process is in the hierarchy of `cgroup`, relative to its mount. OSError when it has ended."""
+    own = next((path for _, names, path in _cgroups_of(pid) if names == ",".join(cgroup.controllers)), "/")
+    cgroup.open_root()
+    return _Mounts("cgroup" if cgroup.version == 1 else "cgroup2").visible(cgroup, own)
+
+
 def _rooted(cgroup: Cgroup) -> Cgroup:
     cgroup.open_root()
     return cgroup
@@ -91,10 +97,10 @@ def _join(start: str, inner: str) -> str:
     return f"{start}/{inner}" if start else inner
 
 
-def _own_cgroups() -> list[tuple[str, str, str]]:
-    """(hierarchy, controllers, path) of this process in every hierarchy, cgroups(7); v2 has no controllers."""
+def _cgroups_of(pid: int | str) -> list[tuple[str, str, str]]:
+    """(hierarchy, controllers, path) of a process in every hierarchy, cgroups(7); v2 has no controllers."""
     found = []
-    for line in _fs.read_proc("/proc/self/cgroup").split("\n")[:-1]:
+    for line in _fs.read_proc(f"/proc/{pid}/cgroup").split("\n")[:-1]:
         hierarchy, controllers, path = line.split(":", 2)
         found.append((hierarchy, controllers, path))
     return found
@@ -156,7 +162,7 @@ class _Mounts:
         return None
 
     def visible(self, cgroup: Cgroup, own: str) -> str:
-        """The path of our own cgroup relative to the mount of its hierarchy."""
+        """The path of a process's cgroup `own` relative to the mount of its hierarchy."""
         if own == "/" or posix.fstat(cgroup.root).st_ino == _ROOT_INODE:
             return own
         for mount, root, _ in reversed(self._read()):  # the last one is on top

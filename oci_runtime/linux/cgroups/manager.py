@@ -99,6 +99,23 @@ class Manager:
         """
         raise NotImplementedError
 
+    def follow(self, init_pid: int) -> None:
+        """Take the cgroup that the container's init is in for any of its own that is gone.
+
+        systemd moves processes out of cgroups in its tree that are not its own (cgroupfs driver), and removes these.
+        """
+        for cgroup in self._cgroups():
+            if cgroup.open() < 0:
+                from oci_runtime.linux.cgroups.subcgroup import open_current
+
+                try:
+                    cgroup.dir = open_current(cgroup, init_pid)
+                except OSError as error:
+                    raise SystemCallError(
+                        f"the cgroup {cgroup} is gone, and that of process {init_pid} cannot be opened",
+                        error.errno or 0,
+                    ) from None
+
     def v2_dir_fd(self, subcgroups: Subcgroups = None) -> int | None:
         """An O_PATH descriptor of the cgroup in the v2 tree, for CLONE_INTO_CGROUP; None when the host has no v2 tree.
 

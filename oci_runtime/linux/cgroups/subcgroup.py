@@ -64,14 +64,20 @@ def cannot_join(cgroup: Cgroup, path: str, pid: int, error: OSError) -> SystemCa
 def join_init(cgroup: Cgroup, pid: int, init_pid: int) -> None:
     """Move a process into the v2 cgroup that the container's init is in now."""
     try:
-        lines = _fs.read_proc(f"/proc/{init_pid}/cgroup").split("\n")
-        own = next((line[3:] for line in lines if line.startswith("0::")), "").strip("/")
-        if not own or ".." in own.split("/"):
-            raise OSError(ENOENT, posix.strerror(ENOENT))
-        directory = _fs.open_dir(cgroup.open_root(), own)
+        directory = open_current(cgroup, init_pid)
         try:
             add(directory, pid)
         finally:
             posix.close(directory)
     except OSError as error:
         raise cannot_join(cgroup, "", pid, error) from None
+
+
+def open_current(cgroup: Cgroup, pid: int) -> int:
+    """A new descriptor of the cgroup that a process is in now, in the hierarchy of `cgroup`. Raises OSError."""
+    from oci_runtime.linux.cgroups.layout import current_path
+
+    path = current_path(cgroup, pid).strip("/")
+    if ".." in path.split("/"):  # it is not below the cgroup that our namespace has for its root
+        raise OSError(ENOENT, posix.strerror(ENOENT))
+    return _fs.open_dir(cgroup.open_root(), path or ".")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from containers import Bundle, Container, Pyoci, wait_for
+from containers import CGROUP_ROOT, Bundle, Container, Pyoci, removed, wait_for
 
 SLEEP = "echo ready; trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
@@ -213,6 +213,43 @@ def test_subcgroup(container: Container) -> None:
     done = container.exec("true", options=["--cgroup", f"{prefix}none"], check=False)
     assert done.code == 255
     assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("controller", ["devices", "pids", "every"])
+def test_a_cgroup_that_somebody_removed(controller: str, bundle: Bundle, pyoci: Pyoci) -> None:
+    """systemd does that to cgroups that it has not made, in its part of the tree; init's new one is joined."""
+    container = pyoci.run_detached(bundle.args("sleep", "1000"))
+    before = _cgroups(container.pid)
+    chosen = set(before) if controller == "every" or not before.keys() - {""} else {controller}
+    new = [CGROUP_ROOT / _mount(name) / f"{before[name].lstrip('/')}-moved" for name in chosen]
+    try:
+        for directory in new:
+            directory.mkdir()
+            for file in ("cpuset.cpus", "cpuset.mems"):
+                if (directory / "cpuset.cpu_exclusive").exists():
+                    (directory / file).write_text((directory.parent / file).read_text())
+            (directory / "cgroup.procs").write_text(str(container.pid))
+            directory.with_name(directory.name.removesuffix("-moved")).rmdir()
+        pid = _detached(container)
+        found = _cgroups(pid)
+        assert found == _cgroups(container.pid)
+        assert found == {name: path + "-moved" * (name in chosen) for name, path in before.items()}
+    finally:
+        container.delete(force=True)
+        for directory in new:
+            wait_for(lambda directory=directory: removed(directory))  # type: ignore[misc]
+
+
+def _cgroups(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    return {controllers: path for _, controllers, path in (line.split(":", 2) for line in lines)}
+
+
+def _mount(controllers: str) -> str:
+    """The directory of a hierarchy below /sys/fs/cgroup."""
+    if controllers:
+        return controllers.removeprefix("name=")
+    return "unified" if (CGROUP_ROOT / "unified").exists() else ""
 
 
 def test_preserved_descriptors(container: Container) -> None:

@@ -85,7 +85,7 @@ def test_names_that_others_choose_have_no_lines(monkeypatch: pytest.MonkeyPatch,
     files = {"/proc/self/mountinfo": mounts_of_host, "/proc/self/cgroup": f"1:cpu:/a{end}b\n0::/c{end}0::/d\n"}
     monkeypatch.setattr(_fs, "read_proc", files.__getitem__)
     assert layout._Mounts("cgroup")._read() == [(f"/m{end}", f"/a{end}b", ["rw", "cpu"])]
-    assert layout._own_cgroups() == [("1", "cpu", f"/a{end}b"), ("0", "", f"/c{end}0::/d")]
+    assert layout._cgroups_of("self") == [("1", "cpu", f"/a{end}b"), ("0", "", f"/c{end}0::/d")]
 
 
 def test_the_cgroup_of_init_is_where_it_is_not_what_its_name_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,8 @@ def test_the_cgroup_of_init_is_where_it_is_not_what_its_name_says(monkeypatch: p
         opened.append(name)
         raise FileNotFoundError(2, "no such cgroup")
 
-    monkeypatch.setattr(_fs, "read_proc", {"/proc/7/cgroup": "0::/box/x\x1c0::/host\n"}.__getitem__)
+    files = {"/proc/7/cgroup": "0::/box/x\x1c0::/host\n", "/proc/self/mountinfo": ""}
+    monkeypatch.setattr(_fs, "read_proc", files.__getitem__)
     monkeypatch.setattr(_fs, "open_dir", open_dir)
     box = Cgroup(2, (), "/m", "box")
     box.root = 0
