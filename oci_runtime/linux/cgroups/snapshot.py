@@ -5,7 +5,8 @@ File formats: the kernel's admin-guide/cgroup-v1 and cgroup-v2.
 
 from __future__ import annotations
 
-from errno import ENODEV, ENOENT
+import posix
+from errno import ENODEV, ENOENT, ENOSPC
 
 from oci_runtime.errors import PyociError
 from oci_runtime.linux.cgroups import _fs, limits
@@ -113,8 +114,20 @@ class _Value:
     def put_back(self) -> bool:
         try:
             _fs.write(self.cgroup.require(), self.file, self.line + "\n")
+        except OSError as error:
+            return error.errno == ENOSPC and not self.line and self._put_back_inherited()
+        return True
+
+    def _put_back_inherited(self) -> bool:
+        """An empty cpuset of v2 means the parent's. With processes in it none can be emptied again (cpuset.c)."""
+        above = _fs.open_parent(self.cgroup.require())
+        try:
+            self.line = _fs.read(above, f"{self.file}.effective").strip()
+            _fs.write(self.cgroup.require(), self.file, self.line)
         except OSError:
             return False
+        finally:
+            posix.close(above)
         return True
 
 
@@ -125,7 +138,11 @@ def _key(file: str, value: str) -> str:
 
 
 def run(writes: Sequence[Write], locate: Callable[[str], Cgroup | None], why_missing: Callable[[str], str]) -> Snapshot:
-    """limits.run(), but when it fails every value is put back. The result can take it back later."""
+    """limits.run(), but when it fails every value is put back. The result can take it back later.
+
+    cpuset is the last, since it cannot always be put back as it was.
+    """
+    writes = sorted(writes, key=lambda write: write.controller == "cpuset")
     cgroups = limits.find(writes, locate, why_missing)
     snapshot = Snapshot()
     for write in writes:

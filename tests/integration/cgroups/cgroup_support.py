@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from oci_runtime._shim import lib
 from oci_runtime.linux.cgroups.manager import Manager
 
@@ -56,6 +58,15 @@ def destroy(name: str) -> None:
                 except OSError:
                     assert time.monotonic() < deadline, f"cannot remove {directory}"
         time.sleep(0.01)
+
+
+v1_only = pytest.mark.skipif(not hierarchies(), reason="this host has no cgroup v1")
+
+
+def needs_v1(*controllers: str) -> pytest.MarkDecorator:
+    """For tests of controllers that a kernel may be built without in v1: memory and cpuset in Debian 13's."""
+    missing = [name for name in controllers if not (BASE / name).is_dir() or not hierarchies()]
+    return pytest.mark.skipif(bool(missing), reason=f"this host's cgroup v1 has no {', '.join(missing)}")
 
 
 class Child:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Sequence
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from cgroup_support import BASE, Child, in_v2_view, run_inside
+from cgroup_support import BASE, Child, in_v2_view, run_inside, v1_only
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -134,11 +135,15 @@ ONLY_V2: list[RuleList] = [
 
 
 @pytest.fixture
-def nodes(tmp_path: Path) -> Path:
+def nodes(tmp_path: Path) -> Iterator[Path]:
+    """A directory of device files, in a filesystem of its own: /tmp may be mounted nodev."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "dev", "none", tmp_path], check=True)
     make_nodes(tmp_path)
-    return tmp_path
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
+@v1_only
 class TestV1:
     @pytest.mark.parametrize("rules", OVERLAPPING)
     def test_rules_in_order(self, created: Make, nodes: Path, rules: RuleList) -> None:

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cgroup_support import BASE, Child, cgroups_of, in_mount_namespace, left_over, run_inside
+from cgroup_support import BASE, Child, cgroups_of, in_mount_namespace, left_over, needs_v1, run_inside, v1_only
 from containers import Bundle, Pyoci
 
 from oci_runtime.errors import PyociError, SystemCallError
 from oci_runtime.linux.cgroups import manager
+
+pytestmark = v1_only
 
 
 def names() -> list[str]:
@@ -98,6 +100,7 @@ def test_no_devices_controller(name: str) -> None:
     in_mount_namespace([["umount", str(BASE / "devices")]], body)
 
 
+@needs_v1("memory")
 def test_no_memory_controller(name: str) -> None:
     def body() -> None:
         made = manager.new(f"/{name}", name, None)
@@ -134,7 +137,7 @@ def test_inside_of_a_container(name: str) -> None:
     for hierarchy in names():
         (BASE / hierarchy / name / "own").mkdir(parents=True)
         commands.append(["mount", "--bind", str(BASE / hierarchy / name), str(BASE / hierarchy)])
-    for path in (f"cpuset/{name}", f"cpuset/{name}/own"):
+    for path in (f"cpuset/{name}", f"cpuset/{name}/own") if "cpuset" in names() else ():
         for file in ("cpuset.cpus", "cpuset.mems"):
             (BASE / path / file).write_text((BASE / "cpuset" / file).read_text())
 

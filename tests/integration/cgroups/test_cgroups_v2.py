@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cgroup_support import BASE, Child, cgroups_of, clone_into, in_v2_view, left_over
+from cgroup_support import BASE, Child, cgroups_of, clone_into, in_mount_namespace, in_v2_view, left_over
 
 from oci_runtime.errors import PyociError, SpecError, StateError, SystemCallError, UsageError
 from oci_runtime.linux.cgroups import manager
@@ -212,8 +212,17 @@ def test_controllers_are_enabled_down_the_tree(name: str, view: View) -> None:
     ],
 )
 def test_what_cannot_be_done_is_said(
-    name: str, view: View, resources: dict[str, object], pointer: str, error: type[Exception]
+    name: str, resources: dict[str, object], pointer: str, error: type[Exception]
 ) -> None:
+    """Where hugetlb is the only controller."""
+    enable_hugetlb = f"echo +hugetlb | tee {BASE}/cgroup.subtree_control > {BASE}/{name}/cgroup.subtree_control"
+    commands = [
+        ["mount", "-t", "cgroup2", "none", str(BASE)],
+        ["mkdir", "-p", f"{BASE}/{name}/root"],
+        ["sh", "-c", enable_hugetlb],
+        ["mount", "--bind", f"{BASE}/{name}/root", str(BASE)],
+    ]
+
     def body() -> None:
         made = manager.new(f"/{name}", name, resources)  # type: ignore[arg-type]
         made.create()
@@ -221,22 +230,21 @@ def test_what_cannot_be_done_is_said(
             made.apply(resources)  # type: ignore[arg-type]
         assert "\n" not in str(caught.value)
 
-    view(body)
+    in_mount_namespace(commands, body)
 
 
 def test_why_a_controller_could_not_be_enabled(name: str, view: View) -> None:
-    """A parent with processes keeps its controllers to itself."""
+    """A parent with processes keeps its controllers to itself, or has threaded ones; then nothing below is a domain."""
 
     def body() -> None:
         process = Child()
-        (BASE / name).mkdir()
-        (BASE / name / "cgroup.procs").write_text(str(process.pid))
-        limits = {"hugepageLimits": [{"pageSize": "2MB", "limit": 0}]}
-        made = manager.new(f"/{name}/a", "a", limits)  # type: ignore[arg-type]
-        made.create()
-        with pytest.raises(PyociError, match=r"hugepageLimits/0.*enabling it in .*busy"):
-            made.apply(limits)  # type: ignore[arg-type]
-        process.end()
+        try:
+            (BASE / name).mkdir()
+            (BASE / name / "cgroup.procs").write_text(str(process.pid))
+            with pytest.raises(PyociError, match=r"hugepageLimits/0.*enabling it in .*busy|parent has no processes"):
+                make(f"/{name}/a", {"hugepageLimits": [{"pageSize": "2MB", "limit": 0}]})
+        finally:
+            process.end()
 
     view(body)
 

@@ -385,14 +385,15 @@ def test_an_update_that_is_refused_changes_nothing(running: Callable[..., Contai
     assert (cgroup_of(container, "pids") / "pids.max").read_text() == "50\n"
 
 
-def test_pause_exec_and_kill(running: Callable[..., Container], systemd: Pyoci) -> None:
+def test_pause_exec_and_kill(running: Callable[..., Container], systemd: Pyoci, directory: Path) -> None:
     container = running()
     unit = f"pyoci-{container.id}.scope"
-    child = systemd.spawn("exec", container.id, "/bin/sleep", "500")
-    processes = cgroup_of(container, "devices") / "cgroup.procs"
-    wait_for(lambda: len(processes.read_text().split()) == 2)
-    for pid in processes.read_text().split():
-        assert set(cgroups(int(pid)).values()) == {f"/system.slice/{unit}"}
+    file = directory / "pid"
+    container.exec("/bin/sleep", "500", options=["--detach", "--pid-file", str(file)])
+    pids = {container.pid, int(file.read_text())}
+    assert set(map(int, (cgroup_of(container, "devices") / "cgroup.procs").read_text().split())) == pids
+    for pid in pids:
+        assert set(cgroups(pid).values()) == {f"/system.slice/{unit}"}
     systemd("pause", container.id)
     assert container.status == "paused"
     systemctl("daemon-reload")
@@ -400,7 +401,6 @@ def test_pause_exec_and_kill(running: Callable[..., Container], systemd: Pyoci) 
     systemd("resume", container.id)
     assert container.status == "running"
     systemd("kill", "--all", container.id, "KILL")
-    child.wait(timeout=120)
     container.wait()
     container.delete()
     assert is_gone(unit)
@@ -558,7 +558,7 @@ class User:
     def __init__(self, directory: Path, pyoci: Pyoci) -> None:
         self.bundle = Bundle(directory / "rootless")
         identity = ["setpriv", f"--reuid={ALICE}", f"--regid={ALICE}", "--init-groups"]
-        self.words = [*identity, "env", f"XDG_RUNTIME_DIR=/run/user/{ALICE}", "-u", "DBUS_SESSION_BUS_ADDRESS"]
+        self.words = [*identity, "env", "-u", "DBUS_SESSION_BUS_ADDRESS", f"XDG_RUNTIME_DIR=/run/user/{ALICE}"]
         self.root = f"/run/user/{ALICE}/pyoci-test"
         self._executable = pyoci.executable
         self.bundle.config["process"]["capabilities"] = {}

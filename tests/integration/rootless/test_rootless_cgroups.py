@@ -109,7 +109,7 @@ def test_what_takes_a_cgroup_says_so(rootless: RootlessPyoci, box: Bundle, comma
 @pytest.fixture
 def path(delegated: Delegation, box: Bundle) -> str:
     """An absolute cgroupsPath in what is delegated; a relative one starts where the user is."""
-    box.linux["cgroupsPath"] = f"/{delegated.name}/box"
+    box.without_namespace("cgroup").linux["cgroupsPath"] = f"/{delegated.name}/box"
     return f"/{delegated.name}/box"
 
 
@@ -249,7 +249,7 @@ def unified(rootless: RootlessPyoci) -> Iterator[Delegation]:
 
 def test_v2(rootless: RootlessPyoci, box: Bundle, unified: Delegation) -> None:
     """As where systemd delegates: beside the user's own cgroup."""
-    container = sleeper(rootless, box)
+    container = sleeper(rootless, box.without_namespace("cgroup"))
     assert cgroups_of(container.pid)[""] == f"/{unified.name}/{container.id}"
     assert container.exec("cat", "/proc/self/cgroup").out.splitlines()[-1] == f"0::/{unified.name}/{container.id}"
     rootless("pause", container.id)
@@ -283,7 +283,7 @@ def test_v2_seen_from_inside(rootless: RootlessPyoci, box: Bundle, unified: Dele
 
 def test_v2_exec_from_another_session(rootless: RootlessPyoci, box: Bundle, unified: Delegation) -> None:
     """From outside of what is delegated nobody may be moved in: cgroups(7). It is executed all the same, as by runc."""
-    container = sleeper(rootless, box)
+    container = sleeper(rootless, box.without_namespace("cgroup"))
     rootless.around = V2_VIEW
     done = container.exec("cat", "/proc/self/cgroup")
     assert done.out.splitlines()[-1] == f"0::{cgroups_of(os.getpid())['']}"
@@ -296,8 +296,8 @@ def test_v2_exec_from_another_session(rootless: RootlessPyoci, box: Bundle, unif
 def test_root_who_says_that_he_is_rootless(pyoci: Pyoci, bundle: Bundle) -> None:
     """Errors of cgroups would be forgiven, but there are none: devices are as forbidden as ever."""
     bundle.linux["resources"] = {"devices": [{"allow": False, "access": "rwm"}]}
-    bundle.capabilities("CAP_MKNOD").shell("mknod /tmp/memory c 1 1; head -c1 /dev/zero; head -c1 /tmp/memory || true")
-    bundle.save()
+    bundle.capabilities("CAP_MKNOD").shell("mknod /mnt/memory c 1 1; head -c1 /dev/zero; head -c1 /mnt/memory || true")
+    bundle.mount("/mnt", "tmpfs", "tmpfs").save()
     done = pyoci("--rootless=true", "run", "--bundle", str(bundle.path), pyoci.new_id())
     assert done.out == "\0"
     assert "Operation not permitted" in done.err

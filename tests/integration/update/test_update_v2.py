@@ -43,6 +43,9 @@ class Held:
         for path in self._directory.iterdir():
             if path.is_file() and not any(part in path.name for part in NOT_LIMITS):
                 found[path.name] = path.read_text()
+        for file in ("cpuset.cpus", "cpuset.mems"):  # the kernel does not let them be emptied again
+            if not found[file].strip():
+                found[file] = (self._directory.parent / f"{file}.effective").read_text()
         return found
 
     @property
