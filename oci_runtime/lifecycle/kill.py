@@ -55,7 +55,7 @@ def _signal_without_cgroups(container: Container, signal: int) -> None:
         from oci_runtime.linux.cgroups.kill import send
         from oci_runtime.linux.pid_namespace import members
 
-        send(members(record["pid"]), signal)
+        send(lambda: members(record["pid"]), signal)
         return
     signal_init(container, signal)
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from errno import ESRCH
-from posix import kill
+from errno import EINVAL, ENOENT, ESRCH
+from posix import close
 
+from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, SystemCallError
 from oci_runtime.linux.cgroups.tree import Patience
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from oci_runtime.linux.cgroups.cgroup import Cgroup
     from oci_runtime.linux.cgroups.manager import Manager
 
 _FREEZE_TIMEOUT = 10.0
 _SIGKILL = 9
+_AT_ONCE = 128  # descriptors
 
 
 def freeze_v1(freezer: Cgroup) -> None:
@@ -37,14 +41,32 @@ def freeze_v1(freezer: Cgroup) -> None:
             raise PyociError(f"the cgroup {freezer} did not freeze within {_FREEZE_TIMEOUT:g} s")
 
 
-def send(pids: list[int], signal: int) -> None:
-    """Send a signal to each of the processes; those that have ended meanwhile are passed over."""
-    for pid in pids:
+def send(members: Callable[[], list[int]], signal: int) -> None:
+    """Send a signal to each of the processes that `members` lists; those that have ended meanwhile are passed over.
+
+    Who is still a member after a pidfd of it was opened is none that has got the pid of another.
+    """
+    pids = members()
+    for first in range(0, len(pids), _AT_ONCE):
+        pidfds: dict[int, int] = {}
         try:
-            kill(pid, signal)
-        except OSError as error:
-            if error.errno != ESRCH:
-                raise SystemCallError(f"cannot send signal {signal} to process {pid}", error.errno or 0) from None
+            for pid in pids[first : first + _AT_ONCE]:
+                _open(pid, pidfds)
+            for pid in pidfds.keys() & set(members()):
+                error = -lib.sys_pidfd_send_signal(pidfds[pid], signal)
+                if error not in (0, ESRCH):
+                    raise SystemCallError(f"cannot send signal {signal} to process {pid}", error)
+        finally:
+            for pidfd in pidfds.values():
+                close(pidfd)
+
+
+def _open(pid: int, pidfds: dict[int, int]) -> None:
+    pidfd: int = lib.sys_pidfd_open(pid)
+    if pidfd >= 0:
+        pidfds[pid] = pidfd
+    elif -pidfd not in (ESRCH, EINVAL, ENOENT):  # the last two: a thread, in a threaded cgroup; it is its process's
+        raise SystemCallError(f"pidfd_open of process {pid}", -pidfd)
 
 
 def kill_frozen(manager: Manager) -> None:
@@ -56,10 +78,9 @@ def kill_frozen(manager: Manager) -> None:
         can_freeze = False  # no freezer, or it did not come about: repeat instead
     patience = Patience(1.0)
     while True:
-        pids = manager.pids(recursive=True)
-        send(pids, _SIGKILL)
+        send(lambda: manager.pids(recursive=True), _SIGKILL)
         if can_freeze:
             manager.thaw_if_there()
             return
-        if not pids or not patience.wait():
+        if not manager.pids(recursive=True) or not patience.wait():
             return

@@ -157,7 +157,7 @@ class Manager:
         if not was_frozen:
             self.freeze()
         try:
-            send(self.pids(recursive=True), signal)
+            send(lambda: self.pids(recursive=True), signal)
         finally:
             if not was_frozen:
                 self.thaw_if_there()
