@@ -182,8 +182,19 @@ static void print_error(void)
     PyErr_Print();
 }
 
+/* Root for everyone who calls it: whoever installs the command setuid has not meant that. */
+static int is_setuid(void)
+{
+    return getuid() != geteuid() || getgid() != getegid();
+}
+
 int main(int argc, char **argv)
 {
+    if (is_setuid()) {
+        fprintf(stderr,
+                "pyoci: it must not be installed setuid or setgid: its callers could do all that its owner can\n");
+        return 1;
+    }
     int fd = open(BUNDLE, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         fprintf(stderr, "pyoci: its modules cannot be read: %s: %s\n", BUNDLE, strerror(errno));

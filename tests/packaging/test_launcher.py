@@ -145,6 +145,17 @@ def test_a_bundle_that_is_gone_is_said(tmp_path: Path, kind: tuple[str, ...]) ->
     assert "No such file or directory" in result.stderr
 
 
+@pytest.mark.parametrize("option", ["--ruid=1000", "--rgid=1000"])
+def test_a_setuid_program_refuses(launchers: dict[tuple[str, ...], Path], option: str) -> None:
+    """The kernel ignores these bits of scripts."""
+    result = subprocess.run(
+        ["setpriv", option, "--keep-groups", launchers[()], "--version"], capture_output=True, text=True
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "must not be installed setuid or setgid" in result.stderr
+    assert output_of(launchers[()], "--version").startswith("pyoci version ")
+
+
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_the_program_is_an_ordinary_interpreter(first_wish: Path, expression: str) -> None:
     """Each in a process of its own: the library's encodings are loaded by whatever is the first to ask for them."""
