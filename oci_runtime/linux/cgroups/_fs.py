@@ -98,6 +98,15 @@ def read(directory: int, name: str) -> str:
         posix.close(fd)
 
 
+def counter(text: str, key: str) -> int:
+    """The number after `key` in lines of "KEY NUMBER"; 0 when there is no such line."""
+    for line in text.splitlines():
+        found, _, value = line.partition(" ")
+        if found == key:
+            return int(value)
+    return 0
+
+
 def read_proc(path: str) -> str:
     """A file of /proc as text; names in it may be any bytes."""
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)

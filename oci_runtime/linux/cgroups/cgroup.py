@@ -204,14 +204,9 @@ class Cgroup:
     def counter(self, name: str, key: str) -> int:
         """The number after `key` in a control file of "KEY VALUE" lines; 0 when there is no such file or key."""
         try:
-            text = _fs.read(self.require(), name)
+            return _fs.counter(_fs.read(self.require(), name), key)
         except (OSError, StateError):
             return 0
-        for line in text.splitlines():
-            found, _, value = line.partition(" ")
-            if found == key:
-                return int(value)
-        return 0
 
     def _close_dirs(self) -> None:
         for fd in {self.base, self.dir} - {self.root, -1}:

@@ -83,10 +83,7 @@ class V2Notices(OomNotices):
                 raise
             self.ended = True
             return self._kills
-        for line in text.splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.removeprefix("oom_kill "))
-        return 0
+        return _fs.counter(text, "oom_kill")
 
 
 def open_notices(cgroup: Cgroup | None) -> OomNotices | None:
