@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 from containers import CGROUP_ROOT, Bundle, Container, Pyoci, wait_for
-
-MIB = 1 << 20
-LIMIT, SWAP, SHARES = 32 * MIB, 48 * MIB, 100
+from update_support import LIMIT, MIB, SHARES, SWAP, recorded_config, recorded_limits, update
 
 pytestmark = pytest.mark.skipif(not os.path.ismount(CGROUP_ROOT / "memory"), reason="reads files of cgroup v1")
 
@@ -35,7 +33,7 @@ class Held:
 
     def everything(self) -> dict[str, str]:
         """All limits, and the recorded configuration."""
-        found = {"config.json": (self._container.pyoci.root / self._container.id / "config.json").read_text()}
+        found = {"config.json": recorded_config(self._container)}
         for controller in ("blkio", "cpu", "cpuset", "memory", "pids"):
             for path in self._directories[controller].iterdir():
                 if path.name.endswith(NOT_LIMITS) or not path.is_file():
@@ -45,11 +43,7 @@ class Held:
 
     @property
     def recorded(self) -> dict[str, Any]:
-        """linux.resources of the recorded config.json, but for devices."""
-        path = self._container.pyoci.root / self._container.id / "config.json"
-        resources: dict[str, Any] = json.loads(path.read_text())["linux"]["resources"]
-        resources.pop("devices", None)
-        return resources
+        return recorded_limits(self._container)
 
 
 #: Endings of files that change by themselves, or cannot be read.
@@ -81,38 +75,8 @@ NOT_LIMITS = (
 
 
 @pytest.fixture
-def limited(bundle: Bundle) -> Bundle:
-    """A container with limits, that sleeps."""
-    bundle.linux["resources"] = {
-        "cpu": {"shares": SHARES, "quota": 50000, "period": 100000},
-        "memory": {"limit": LIMIT, "swap": SWAP, "reservation": 24 * MIB},
-        "pids": {"limit": 20},
-    }
-    return bundle.args("sleep", "100")
-
-
-@pytest.fixture
-def running(limited: Bundle, pyoci: Pyoci) -> Container:
-    return pyoci.run_detached(limited)
-
-
-@pytest.fixture
 def held(running: Container) -> Held:
     return Held(running)
-
-
-def update(container: Container, *options: str, resources: object = None, check: bool = True) -> str:
-    """What it wrote to standard error; without `check` it has to fail."""
-    if resources is not None:
-        text = resources if isinstance(resources, str) else json.dumps(resources)
-        done = container.pyoci("update", "--resources", "-", *options, container.id, input=text, check=check)
-    else:
-        done = container.pyoci("update", *options, container.id, check=check)
-    assert done.out == ""
-    if not check:
-        assert done.code == 1
-        assert "internal error" not in done.err
-    return done.err
 
 
 FLAGS = [

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 from containers import CGROUP_ROOT, Bundle, Container, Pyoci, wait_for
-
-MIB = 1 << 20
+from update_support import MIB, recorded_config, recorded_limits, update
 
 pytestmark = pytest.mark.skipif(
     not (CGROUP_ROOT / "cgroup.controllers").exists(), reason="reads files of cgroup v2; for v1 see test_update.py"
@@ -39,7 +38,7 @@ class Held:
 
     def everything(self) -> dict[str, str]:
         """All limits, and the recorded configuration."""
-        found = {"config.json": (self._container.pyoci.root / self._container.id / "config.json").read_text()}
+        found = {"config.json": recorded_config(self._container)}
         for path in self._directory.iterdir():
             if path.is_file() and not any(part in path.name for part in NOT_LIMITS):
                 found[path.name] = path.read_text()
@@ -50,44 +49,12 @@ class Held:
 
     @property
     def recorded(self) -> dict[str, Any]:
-        """linux.resources of the recorded config.json, but for devices."""
-        resources: dict[str, Any] = json.loads(self.everything()["config.json"])["linux"]["resources"]
-        resources.pop("devices", None)
-        return resources
-
-
-@pytest.fixture
-def limited(bundle: Bundle) -> Bundle:
-    """A container with limits, that sleeps."""
-    bundle.linux["resources"] = {
-        "cpu": {"shares": 512, "quota": 50000, "period": 100000},
-        "memory": {"limit": 32 * MIB, "swap": 48 * MIB, "reservation": 24 * MIB},
-        "pids": {"limit": 20},
-    }
-    return bundle.args("sleep", "100")
-
-
-@pytest.fixture
-def running(limited: Bundle, pyoci: Pyoci) -> Container:
-    return pyoci.run_detached(limited)
+        return recorded_limits(self._container)
 
 
 @pytest.fixture
 def held(running: Container) -> Held:
     return Held(running)
-
-
-def update(container: Container, *options: str, resources: object = None, check: bool = True) -> str:
-    """What it wrote to standard error; without `check` it has to fail, on one line."""
-    text = None if resources is None else json.dumps(resources)
-    source = [] if text is None else ["--resources", "-"]
-    done = container.pyoci("update", *source, *options, container.id, input=text, check=check)
-    assert done.out == ""
-    if not check:
-        assert done.code == 1
-        assert done.err.count("\n") == 1
-        assert "internal error" not in done.err
-    return done.err
 
 
 FLAGS = [
