@@ -199,8 +199,8 @@ def test_devices_are_denied_to_exec(bundle: Bundle, either: Pyoci) -> None:
 
 def test_no_device_can_be_made_and_used(bundle: Bundle, either: Pyoci) -> None:
     """mknod(2) is allowed, as with runc; what it makes cannot be opened."""
-    bundle.capabilities("CAP_MKNOD")
-    done = either.run(bundle.shell("mknod /tmp/fuse c 10 229; cat /tmp/fuse 2>&1 || true"))
+    bundle.capabilities("CAP_MKNOD").mount("/home", "tmpfs", "tmpfs")
+    done = either.run(bundle.shell("mknod /home/fuse c 10 229; cat /home/fuse 2>&1 || true"))
     assert "Operation not permitted" in done.out
 
 
@@ -221,8 +221,8 @@ def test_what_is_mounted_may_be_what_is_denied(bundle: Bundle, either: Pyoci, bl
     bundle.mount("/mnt", "ext2", block_device)
     resources(bundle, devices=[DENY_ALL])
     major, minor = os.major(os.stat(block_device).st_rdev), os.minor(os.stat(block_device).st_rdev)
-    bundle.capabilities("CAP_MKNOD")
-    bundle.shell(f"ls /mnt; mknod /tmp/device b {major} {minor}; cat /tmp/device 2>&1 || true")
+    bundle.capabilities("CAP_MKNOD").mount("/home", "tmpfs", "tmpfs")
+    bundle.shell(f"ls /mnt; mknod /home/device b {major} {minor}; cat /home/device 2>&1 || true")
     done = either.run(bundle)
     assert "lost+found" in done.out
     assert "Operation not permitted" in done.out
