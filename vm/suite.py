@@ -17,6 +17,8 @@ from vm.machine import Machine, booted
 
 PROGRAMS = "/opt/conformance"  # in the machine
 TIMEOUT = 5400.0  # seconds for one suite; emulated, on a busy host, the longest takes half of that
+#: What engines make cgroups with: their defaults in such a machine.
+CGROUP_MANAGER = {"v2": "systemd", "v1": "cgroupfs"}
 PYTHON = f"{CHECKOUT}/.venv/bin/python"
 SUITES = ("conformance", "integration", "engines")
 
@@ -91,7 +93,11 @@ def in_machine(machine: Machine, suite: str, results: Path, keyword: str, timeou
     with subprocess.Popen(["tee", str(results / f"{suite}.log")], stdin=subprocess.PIPE) as tee:
         assert tee.stdin is not None
         try:
-            environment = {"PYOCI_ENGINES": "required", "PYTHONUNBUFFERED": "1"}
+            environment = {
+                "PYOCI_ENGINES": "required",
+                "PYOCI_CGROUP_MANAGER": CGROUP_MANAGER[machine.mode],
+                "PYTHONUNBUFFERED": "1",
+            }
             code = shell.execute(
                 machine,
                 command(suite, machine.mode, keyword),

@@ -110,8 +110,10 @@ def test_exec_is_in_the_container(podman: Podman) -> None:
     assert "Read-only file system" in done.stderr
     status = podman("exec", "e", "grep", "-E", "^(CapEff|Seccomp):", "/proc/self/status").stdout
     assert status == "CapEff:\t0000000000000000\nSeccomp:\t2\n"
-    pid = podman.pid("e")
-    assert podman("exec", "e", "cat", "/proc/self/cgroup").stdout == Path(f"/proc/{pid}/cgroup").read_text()
+    podman("exec", "--detach", "e", "sleep", "77")
+    processes.wait_for(lambda: len(podman.top("e")) == 2)
+    one, other = podman.top("e")
+    assert Path(f"/proc/{one}/cgroup").read_text() == Path(f"/proc/{other}/cgroup").read_text()
 
 
 def test_exec_user_workdir_environment(podman: Podman) -> None:
