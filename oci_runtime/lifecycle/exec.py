@@ -54,6 +54,7 @@ def exec_process(request: ExecRequest, warn: Callable[[str], None] = to_stderr) 
     undo_when_interrupted()
     try:
         execution = _Exec(request, container, config, process, undo, warn)
+        execution.paused = found == "paused"
         child, master = execution.run()
         undo.forget()
     except BaseException:
@@ -77,7 +78,7 @@ def _check_console(request: ExecRequest, process: Process) -> None:
 class _Exec:
     """The steps, each registering its undo."""
 
-    __slots__ = ("config", "container", "process", "request", "signals", "undo", "warn")
+    __slots__ = ("config", "container", "paused", "process", "request", "signals", "undo", "warn")
 
     def __init__(
         self,
@@ -91,6 +92,7 @@ class _Exec:
         self.request = request
         self.container = container
         self.config = config
+        self.paused = False
         self.process = process
         self.undo = undo
         self.warn = warn
@@ -157,6 +159,9 @@ class _Exec:
         subcgroups = self.request.cgroup
         if manager:
             manager.follow(self.container.record["pid"])
+        # born into a frozen v2 cgroup it would not even report, with our signals held; moved there it can be killed
+        born_inside = not (self.paused and manager and manager.version == 2)
+        if manager and born_inside:
             cgroup = manager.v2_dir_fd(subcgroups)
             request.cgroup = -1 if cgroup is None else cgroup
             request.tasks = manager.tasks_fds(subcgroups)
@@ -173,7 +178,7 @@ class _Exec:
                 descriptor.fd = -1
         self.undo.add(child.kill)
         release()
-        if manager and not child.in_cgroup:
+        if manager and not (born_inside and child.in_cgroup):
             self._move(manager, child.pid, subcgroups)
         child.go()
         return child

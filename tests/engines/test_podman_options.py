@@ -342,7 +342,9 @@ def test_hooks(podman: Podman, workdir: Path) -> None:
     called = log.read_text().split()
     # A hook in the container and one outside of it: runc lets startContainer and poststart run at the same time.
     assert sorted(called) == sorted(STAGES)
-    assert called[:3] == list(STAGES[:3])
+    # podman 5 lists a prestart hook among those of createRuntime
+    assert sorted(called[:2]) == sorted(STAGES[:2])
+    assert called[2] == STAGES[2]
     assert called[-1] == "poststop"
     # At poststart runc 1.1 still says created; the specification wants running.
     status: dict[str, str | tuple[str, ...]] = dict.fromkeys(STAGES[:3], "creat")

@@ -77,7 +77,9 @@ def imports_of(pyoci: Pyoci, directory: Path, script: Path) -> object:
     def run(*arguments: str) -> set[str]:
         report = directory / "modules"
         report.unlink(missing_ok=True)
-        argv = ["/usr/bin/python3", "-I", "-S", "-c", WATCHED, str(script), str(report)]
+        watched = directory / "watched.py"  # no -c, whose source Python 3.13 gives to linecache
+        watched.write_text(WATCHED)
+        argv = ["/usr/bin/python3", "-I", "-S", str(watched), str(script), str(report)]
         argv += pyoci.command(*arguments)[1:]
         # no pipe, which a container that goes on would keep open
         with open(directory / "errors", "w+") as errors:

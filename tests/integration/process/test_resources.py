@@ -228,6 +228,20 @@ def test_what_is_mounted_may_be_what_is_denied(bundle: Bundle, either: Pyoci, bl
     assert "Operation not permitted" in done.out
 
 
+def test_exec_into_a_paused_container(bundle: Bundle, either: Pyoci) -> None:
+    """It waits for resume, and can be interrupted meanwhile, also where v2 lets nobody be born that is not frozen."""
+    container = either.run_detached(bundle.args("/bin/sleep", "60"))
+    either("pause", container.id)
+    interrupted = either.spawn("exec", "--ignore-paused", container.id, "true")
+    patient = either.spawn("exec", "--ignore-paused", container.id, "sh", "-c", "exit 5")
+    time.sleep(0.5)
+    assert interrupted.poll() is patient.poll() is None
+    interrupted.terminate()
+    assert interrupted.wait(20) != 0
+    either("resume", container.id)
+    assert patient.wait(20) == 5
+
+
 # --- delegation (config-linux.md, Cgroup ownership)
 
 DELEGATED = {"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}
