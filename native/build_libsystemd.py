@@ -14,7 +14,6 @@ ffibuilder = FFI()
 ffibuilder.cdef("""
     typedef struct sd_bus sd_bus;
     typedef struct sd_bus_message sd_bus_message;
-    typedef struct sd_bus_creds sd_bus_creds;
     typedef struct { const char *name; const char *message; int need_free; } sd_bus_error;
 
     int sd_bus_new(sd_bus **bus);
@@ -25,9 +24,6 @@ ffibuilder.cdef("""
     int sd_bus_wait(sd_bus *bus, uint64_t microseconds);
     int sd_bus_process(sd_bus *bus, sd_bus_message **message);
     sd_bus *sd_bus_close_unref(sd_bus *bus);
-    int sd_bus_get_owner_creds(sd_bus *bus, uint64_t mask, sd_bus_creds **creds);
-    int sd_bus_creds_get_owner_uid(sd_bus_creds *creds, uint32_t *uid);
-    sd_bus_creds *sd_bus_creds_unref(sd_bus_creds *creds);
 
     int sd_bus_message_new_method_call(sd_bus *bus, sd_bus_message **message, const char *destination,
                                        const char *path, const char *interface, const char *member);

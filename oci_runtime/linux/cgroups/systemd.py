@@ -294,26 +294,9 @@ def _place(bus: systemd_bus.Bus, cgroups_path: str | None, container_id: str) ->
 
 
 def _manager_bus(rootless: bool) -> systemd_bus.Bus:
-    """The manager of the system, or of the user who runs the container.
-
-    Root of a user namespace is a user, unless there is a systemd of its own in there: then nobody owns the session.
-    """
-    if not rootless:
-        return systemd_bus.connect(systemd_bus.system_addresses())
-    import posix
-
-    from oci_runtime.linux.user_namespace import in_user_namespace
-
-    if posix.geteuid() != 0 or not in_user_namespace():
-        return systemd_bus.connect(systemd_bus.user_addresses())
-    try:
-        bus = systemd_bus.connect(systemd_bus.user_addresses())
-    except PyociError:
-        return systemd_bus.connect(systemd_bus.system_addresses())
-    if bus.owner_uid():
-        return bus
-    bus.close()
-    return systemd_bus.connect(systemd_bus.system_addresses())
+    """The manager of the system, or of the user who runs the container."""
+    users = rootless and not systemd_bus.is_system_ours()
+    return systemd_bus.connect(systemd_bus.user_addresses() if users else systemd_bus.system_addresses())
 
 
 def from_state(record: Mapping[str, Any]) -> Manager:

@@ -41,8 +41,6 @@ UNIT_EXISTS = SERVICE + ".UnitExists"
 
 _C_TYPES = {"b": "int", "d": "double", "i": "int32_t", "n": "int16_t", "q": "uint16_t", "t": "uint64_t"}
 _C_TYPES |= {"u": "uint32_t", "x": "int64_t", "y": "uint8_t"}
-_OWNER_UID = 1 << 20  # SD_BUS_CREDS_OWNER_UID
-_AUGMENT = 1 << 63  # SD_BUS_CREDS_AUGMENT
 _GONE = (ENOTCONN, ECONNRESET, EPIPE)
 
 
@@ -233,15 +231,6 @@ class Bus:
         digits = text[: next((i for i, character in enumerate(text) if not character.isdigit()), len(text))]
         return int(digits or 0)
 
-    def owner_uid(self) -> int:
-        """The uid of the user whose manager or bus this is (sd_bus_creds_get_owner_uid(3)), 0 when it is no user's."""
-        creds, uid = ffi.new("sd_bus_creds **"), ffi.new("uint32_t *")
-        if self._lib.sd_bus_get_owner_creds(self._bus, _OWNER_UID | _AUGMENT, creds) < 0:
-            return 0
-        result = self._lib.sd_bus_creds_get_owner_uid(creds[0], uid)
-        self._lib.sd_bus_creds_unref(creds[0])
-        return 0 if result < 0 else int(uid[0])
-
     # --- units ---
 
     def start_transient(self, unit: str, properties: Sequence[Property]) -> None:
@@ -362,6 +351,21 @@ def system_addresses() -> list[str]:
     environment = posix.environ.get(b"DBUS_SYSTEM_BUS_ADDRESS", b"").decode(errors="surrogateescape")
     bus = environment or SYSTEM_BUS
     return [f"unix:path=/run{PRIVATE}", bus] if posix.geteuid() == 0 else [bus]
+
+
+def is_system_ours() -> bool:
+    """Whether we are root of a user namespace that has a systemd of its own in it, such as a container's.
+
+    Its socket is root's; that of a systemd outside belongs to somebody who has no id in here (user_namespaces(7)).
+    """
+    if posix.geteuid() != 0:
+        return False
+    from oci_runtime.linux.user_namespace import in_user_namespace
+
+    try:
+        return in_user_namespace() and posix.stat(f"/run{PRIVATE}").st_uid == 0
+    except OSError:
+        return False
 
 
 def user_addresses() -> list[str]:

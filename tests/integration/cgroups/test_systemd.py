@@ -629,6 +629,9 @@ def test_a_user_has_his_own_manager(alice: User) -> None:
 @v2_only
 def test_root_of_a_user_namespace_is_its_user(alice: User) -> None:
     """As podman calls it."""
+    for mappings in ("uidMappings", "gidMappings"):
+        alice.bundle.linux[mappings] = [{"containerID": 0, "hostID": 0, "size": 1}]
+    alice.bundle.save()
     words = [*alice.words, "unshare", "--user", "--map-root-user", "--mount"]
     alice("run", "--detach", "--bundle", str(alice.bundle.path), "c", words=words)
     assert alice.show("pyoci-c.scope", "ActiveState", "Slice") == {"ActiveState": "active", "Slice": "user.slice"}
