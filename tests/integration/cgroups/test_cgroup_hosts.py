@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cgroup_support import BASE, Child, cgroups_of, in_mount_namespace, left_over, needs_v1, run_inside, v1_only
+from cgroup_support import BASE, Child, cgroups_of, in_mount_namespace, left_over, needs_v1, run_inside, v1_has, v1_only
 from containers import Bundle, Pyoci
 
 from oci_runtime.errors import PyociError, SystemCallError
@@ -137,7 +137,7 @@ def test_inside_of_a_container(name: str) -> None:
     for hierarchy in names():
         (BASE / hierarchy / name / "own").mkdir(parents=True)
         commands.append(["mount", "--bind", str(BASE / hierarchy / name), str(BASE / hierarchy)])
-    for path in (f"cpuset/{name}", f"cpuset/{name}/own") if "cpuset" in names() else ():
+    for path in (f"cpuset/{name}", f"cpuset/{name}/own") if v1_has("cpuset") else ():
         for file in ("cpuset.cpus", "cpuset.mems"):
             (BASE / path / file).write_text((BASE / "cpuset" / file).read_text())
 

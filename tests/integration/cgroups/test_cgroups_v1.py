@@ -10,7 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cgroup_support import BASE, Child, cgroups_of, clone_into, hierarchies, left_over, needs_v1, run_inside, v1_only
+from cgroup_support import (
+    BASE,
+    Child,
+    cgroups_of,
+    clone_into,
+    hierarchies,
+    left_over,
+    needs_v1,
+    run_inside,
+    v1_has,
+    v1_only,
+)
 
 from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, SpecError, StateError, SystemCallError, UsageError
@@ -353,7 +364,7 @@ class TestExec:
         made = created()
         for root in hierarchies():
             (root / name / "below").mkdir()
-        for file in ("cpuset.cpus", "cpuset.mems") if (BASE / "cpuset").is_dir() else ():
+        for file in ("cpuset.cpus", "cpuset.mems") if v1_has("cpuset") else ():
             (BASE / "cpuset" / name / "below" / file).write_text(value("cpuset", name, file))
         tasks, tree = made.tasks_fds({"": "below"}), made.v2_dir_fd({"": "/below"})
         assert tree is not None
