@@ -66,6 +66,12 @@ def _properties(element: ElementTree.Element) -> dict[str, str]:
     return {item.get("name", ""): item.get("value", "") for item in element.iterfind("properties/property")}
 
 
+def _facts(suite: ElementTree.Element) -> dict[str, str]:
+    """Where the tests ran, and with what: the same with each that says it."""
+    said = [item for case in suite.iterfind("testcase") for item in _properties(case).items()]
+    return {name.removeprefix("fact "): value for name, value in said if name.startswith("fact ")}
+
+
 def _cell(case: ElementTree.Element) -> Cell:
     """The outcome of a test. A skip is a failure, unless it says that the feature does not apply."""
     for kind in ("failure", "error"):
@@ -87,7 +93,7 @@ def read_junit(path: Path) -> tuple[str, Environment]:
         suite = ElementTree.parse(path).getroot().find("testsuite")
     except (OSError, ElementTree.ParseError) as error:
         raise UnusableError(f"{path}: {error}") from error
-    facts = _properties(suite) if suite is not None else {}
+    facts = _facts(suite) if suite is not None else {}
     name = facts.pop("environment", "")
     if suite is None or not name:
         raise UnusableError(f"{path}: these are not results of tests/engines: no environment is named")

@@ -9,7 +9,7 @@ PYOCI_CGROUP_MANAGER    what the engines make cgroups with: "cgroupfs", or "syst
     @pytest.mark.feature("run")               a row of docs/engines.md; the docstring says what it means
 
 The junit file that ``--junitxml`` writes has all that docs/engines.md needs: the properties feature, engine and shows
-with each test of a feature, and with the suite the facts of environment.py.
+with each test of a feature, and the facts of environment.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -74,11 +74,17 @@ def runtime() -> str:
     return str(path)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _facts(runtime: str, record_testsuite_property: Callable[[str, object], None]) -> None:
-    """Put into the junit file where this ran, and with what."""
-    for name, value in environment.facts(runtime, ENGINES).items():
-        record_testsuite_property(name, value)
+@pytest.fixture(scope="session")
+def _facts(runtime: str) -> list[tuple[str, str]]:
+    """Where this runs, and with what."""
+    return [(f"fact {name}", value) for name, value in environment.facts(runtime, ENGINES).items()]
+
+
+@pytest.fixture(autouse=True)
+def _with_facts(request: pytest.FixtureRequest, _facts: list[tuple[str, str]]) -> None:
+    """Put them into the junit file; with a test, for a worker of xdist knows nothing of the suite."""
+    if request.node.get_closest_marker("feature"):
+        request.node.user_properties += _facts
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ import pytest
 from scripts import engines_table
 
 JUNIT = """\
-<testsuites><testsuite time="61.4"><properties><property name="environment" value="here" />
-<property name="kernel" value="6.1" /><property name="version podman" value="5.0" /></properties>
+<testsuites><testsuite time="61.4">
 <testcase name="test_run[ctr]"><properties><property name="feature" value="run" />
+<property name="fact environment" value="here" /><property name="fact kernel" value="6.1" />
+<property name="fact version podman" value="5.0" />
 <property name="engine" value="ctr" /><property name="shows" value="It runs." /></properties>{outcome}</testcase>
 <testcase name="test_other" />{more}</testsuite></testsuites>
 """
