@@ -74,6 +74,13 @@ def needs_v1(*controllers: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(bool(missing), reason=f"this host's cgroup v1 has no {', '.join(missing)}")
 
 
+def needs_v2(controller: str) -> pytest.MarkDecorator:
+    """For tests of a controller that only one of v1 and v2 can have."""
+    files = [path for path in (BASE / "cgroup.controllers", BASE / "unified/cgroup.controllers") if path.exists()]
+    missing = not any(controller in file.read_text().split() for file in files)
+    return pytest.mark.skipif(missing, reason=f"this host's cgroup v2 has no {controller}")
+
+
 class Child:
     """A forked process that waits, then runs `body` and exits with what that returns."""
 

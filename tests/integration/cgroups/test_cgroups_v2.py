@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cgroup_support import BASE, Child, cgroups_of, clone_into, in_mount_namespace, in_v2_view, left_over
+from cgroup_support import BASE, Child, cgroups_of, clone_into, in_mount_namespace, in_v2_view, left_over, needs_v2
 
 from oci_runtime.errors import PyociError, SpecError, StateError, SystemCallError, UsageError
 from oci_runtime.linux.cgroups import manager
@@ -154,6 +154,7 @@ def test_waits_for_the_dying_and_gives_up_on_the_living(name: str, view: View) -
     view(body)
 
 
+@needs_v2("hugetlb")
 def test_exec(name: str, view: View) -> None:
     def body() -> None:
         made = make(f"/{name}")
@@ -179,6 +180,7 @@ def test_exec(name: str, view: View) -> None:
     view(body)
 
 
+@needs_v2("hugetlb")
 def test_controllers_are_enabled_down_the_tree(name: str, view: View) -> None:
     def body() -> None:
         (BASE / name).mkdir()  # by somebody who enabled nothing
@@ -195,6 +197,7 @@ def test_controllers_are_enabled_down_the_tree(name: str, view: View) -> None:
     view(body)
 
 
+@needs_v2("hugetlb")
 @pytest.mark.parametrize(
     ("resources", "pointer", "error"),
     [
@@ -264,6 +267,7 @@ def test_threaded(name: str, view: View) -> None:
     view(body)
 
 
+@needs_v2("hugetlb")
 def test_owner(name: str, view: View) -> None:
     def body() -> None:
         made = manager.new(f"/{name}/a", "a", None)
