@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cgroup_support import BASE, in_v2_view
+from cgroup_support import BASE, in_v2_view, needs_v1, needs_v2, v1_only
 
 from oci_runtime.errors import PyociError
 from oci_runtime.linux.cgroups import manager
@@ -20,7 +20,7 @@ def read(made: Manager, file: str) -> str:
     return Path(made.path(file.split(".")[0]), file).read_text().strip()
 
 
-@pytest.mark.skipif((BASE / "cgroup.controllers").exists(), reason="has no cgroup v1")
+@needs_v1("memory")
 def test_taken_back_later(created: Callable[..., Manager]) -> None:
     made = created({"memory": {"limit": 8 << 20, "swap": 10 << 20}, "cpu": {"quota": 50000}})
     files = ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "cpu.cfs_quota_us", "cpu.shares"]
@@ -32,7 +32,7 @@ def test_taken_back_later(created: Callable[..., Manager]) -> None:
     assert [read(made, file) for file in files] == before
 
 
-@pytest.mark.skipif((BASE / "cgroup.controllers").exists(), reason="has no cgroup v1")
+@v1_only
 def test_what_is_not_taken_back_is_named(created: Callable[..., Manager]) -> None:
     made = created({"cpu": {"shares": 50}})
     snapshot = made.update({"cpu": {"shares": 60}}, pointer="")
@@ -41,6 +41,7 @@ def test_what_is_not_taken_back_is_named(created: Callable[..., Manager]) -> Non
         snapshot.restore()
 
 
+@needs_v2("hugetlb")
 def test_v2(name: str) -> None:
     def body() -> None:
         made: Any = manager.new(f"/{name}", name, None)

@@ -593,13 +593,15 @@ class User:
 def alice(directory: Path, systemd: Pyoci) -> Iterator[User]:
     if not Path("/home/alice").exists():
         pytest.skip("there is no user alice here; the virtual machine has her")
+    socket = Path(f"/run/user/{ALICE}/systemd/private")
     subprocess.run(["loginctl", "enable-linger", "alice"], check=True)
-    wait_for(lambda: Path(f"/run/user/{ALICE}/systemd/private").exists(), 60)
+    wait_for(socket.exists, 60)
     user = User(directory, systemd)
     yield user
     user("delete", "--force", "c")
     subprocess.run(["rm", "-rf", user.root], check=True)
     subprocess.run(["loginctl", "disable-linger", "alice"], check=True)
+    wait_for(lambda: not socket.exists(), 60)  # the next test must not meet it while it ends
 
 
 @v2_only
