@@ -17,7 +17,7 @@ from vm.machine import Machine, booted
 
 PROGRAMS = "/opt/conformance"  # in the machine
 TIMEOUT = 5400.0  # seconds for one suite; emulated, on a busy host, the longest takes half of that
-#: What engines make cgroups with: their defaults in such a machine.
+#: What engines make cgroups with: each once.
 CGROUP_MANAGER = {"v2": "systemd", "v1": "cgroupfs"}
 PYTHON = f"{CHECKOUT}/.venv/bin/python"
 SUITES = ("conformance", "integration", "engines")

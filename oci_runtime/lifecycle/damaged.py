@@ -39,9 +39,10 @@ def _systemd_manager(container_id: str, cgroups_path: str | None) -> Manager | N
 
     try:
         check_booted()
+        from oci_runtime.lifecycle.host_facts import is_rootless
         from oci_runtime.linux.cgroups import systemd
 
-        return systemd.find(cgroups_path, container_id)
+        return systemd.find(cgroups_path, container_id, rootless=is_rootless())
     except PyociError:
         return None  # no systemd, or a path that is none of its
 

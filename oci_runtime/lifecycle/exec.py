@@ -54,7 +54,6 @@ def exec_process(request: ExecRequest, warn: Callable[[str], None] = to_stderr) 
     undo_when_interrupted()
     try:
         execution = _Exec(request, container, config, process, undo, warn)
-        execution.paused = found == "paused"
         child, master = execution.run()
         undo.forget()
     except BaseException:
@@ -78,7 +77,7 @@ def _check_console(request: ExecRequest, process: Process) -> None:
 class _Exec:
     """The steps, each registering its undo."""
 
-    __slots__ = ("config", "container", "paused", "process", "request", "signals", "undo", "warn")
+    __slots__ = ("config", "container", "process", "request", "signals", "undo", "warn")
 
     def __init__(
         self,
@@ -92,7 +91,6 @@ class _Exec:
         self.request = request
         self.container = container
         self.config = config
-        self.paused = False
         self.process = process
         self.undo = undo
         self.warn = warn
@@ -157,14 +155,15 @@ class _Exec:
         request.become_root = "user" in kinds
         request.preserved = self.request.preserve_fds
         subcgroups = self.request.cgroup
+        born_inside = True
         if manager:
             manager.follow(self.container.record["pid"])
-        # born into a frozen v2 cgroup it would not even report, with our signals held; moved there it can be killed
-        born_inside = not (self.paused and manager and manager.version == 2)
-        if manager and born_inside:
             cgroup = manager.v2_dir_fd(subcgroups)
-            request.cgroup = -1 if cgroup is None else cgroup
-            request.tasks = manager.tasks_fds(subcgroups)
+            # where it is born frozen it would not even report, with our signals held; moved there it can be killed
+            born_inside = not manager.is_frozen_at(cgroup)
+            if born_inside:
+                request.cgroup = -1 if cgroup is None else cgroup
+                request.tasks = manager.tasks_fds(subcgroups)
         affinity = self.process.get("execCPUAffinity", {})
         if affinity.get("initial"):
             _set_affinity(0, affinity["initial"], "/process/execCPUAffinity/initial")

@@ -55,7 +55,12 @@ def _signal_without_cgroups(container: Container, signal: int) -> None:
         from oci_runtime.linux.cgroups.kill import send
         from oci_runtime.linux.pid_namespace import members
 
-        send(lambda: members(record["pid"]), signal)
+        def those() -> list[int]:
+            found = members(record["pid"])
+            # alive after that, so it was not somebody else's namespace
+            return found if is_alive(record["pid"], record["start_time"]) else []
+
+        send(those, signal)
         return
     signal_init(container, signal)
 

@@ -253,6 +253,7 @@ class _Launch:
                 self.cgroups = create_cgroups(self.cgroups, self.container, self._cgroup_owner())
             else:
                 self.cgroups.create(self._cgroup_owner())
+                self.container.record["cgroups"] = self.cgroups.to_state()  # without what could not be made
         if self.cgroups:
             if not self.cgroups.needs_process:
                 self._limit_cgroups(self.cgroups)

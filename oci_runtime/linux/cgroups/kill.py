@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _FREEZE_TIMEOUT = 10.0
 _SIGKILL = 9
-_AT_ONCE = 128  # descriptors
+_AT_ONCE = 32  # descriptors
 
 
 def freeze_v1(freezer: Cgroup) -> None:
@@ -65,7 +65,7 @@ def _open(pid: int, pidfds: dict[int, int]) -> None:
     pidfd: int = lib.sys_pidfd_open(pid)
     if pidfd >= 0:
         pidfds[pid] = pidfd
-    elif -pidfd not in (ESRCH, EINVAL, ENOENT):  # the last two: a thread, in a threaded cgroup; it is its process's
+    elif -pidfd not in (ESRCH, EINVAL, ENOENT):  # the last two: the pid is a thread's now
         raise SystemCallError(f"pidfd_open of process {pid}", -pidfd)
 
 
@@ -76,11 +76,14 @@ def kill_frozen(manager: Manager) -> None:
         manager.freeze()
     except PyociError:
         can_freeze = False  # no freezer, or it did not come about: repeat instead
+    if can_freeze:
+        try:
+            send(lambda: manager.pids(recursive=True), _SIGKILL)
+        finally:
+            manager.thaw_if_there()
+        return
     patience = Patience(1.0)
     while True:
         send(lambda: manager.pids(recursive=True), _SIGKILL)
-        if can_freeze:
-            manager.thaw_if_there()
-            return
         if not manager.pids(recursive=True) or not patience.wait():
             return

@@ -69,7 +69,7 @@ def _find_v1(inner: str, absolute: bool) -> list[Cgroup]:
         cgroup = _default_mount(names) or mounts.find(names)
         if cgroup is not None:
             start = "" if absolute else mounts.visible(cgroup, own)
-            cgroup.path = _join(start, inner)
+            cgroup.path = _join(own if start is None else start, inner)
             found.append(cgroup)
     if not found:
         raise PyociError(f"no cgroup hierarchy is mounted on this host, looked for {BASE} and in /proc/self/mountinfo")
@@ -81,10 +81,18 @@ def _find_v1(inner: str, absolute: bool) -> list[Cgroup]:
 
 
 def current_path(cgroup: Cgroup, pid: int | str = "self") -> str:
-    """Where a process is in the hierarchy of `cgroup`, relative to its mount. OSError when it has ended."""
-    own = next((path for _, names, path in _cgroups_of(pid) if names == ",".join(cgroup.controllers)), "/")
+    """Where a process is in the hierarchy of `cgroup`, relative to its mount.
+
+    OSError when that cannot be told of another process: it has ended, or is where the mount does not show it.
+    """
+    own = next((path for _, names, path in _cgroups_of(pid) if names == ",".join(cgroup.controllers)), None)
     cgroup.open_root()
-    return _Mounts("cgroup" if cgroup.version == 1 else "cgroup2").visible(cgroup, own)
+    found = None if own is None else _Mounts("cgroup" if cgroup.version == 1 else "cgroup2").visible(cgroup, own)
+    if found is not None:
+        return found
+    if pid != "self":
+        raise OSError(ENOENT, posix.strerror(ENOENT))
+    return own or "/"
 
 
 def _rooted(cgroup: Cgroup) -> Cgroup:
@@ -161,14 +169,14 @@ class _Mounts:
                 return cgroup
         return None
 
-    def visible(self, cgroup: Cgroup, own: str) -> str:
-        """The path of a process's cgroup `own` relative to the mount of its hierarchy."""
+    def visible(self, cgroup: Cgroup, own: str) -> str | None:
+        """The path of a process's cgroup `own` relative to the mount of its hierarchy; None if not shown there."""
         if own == "/" or posix.fstat(cgroup.root).st_ino == _ROOT_INODE:
             return own
         for mount, root, _ in reversed(self._read()):  # the last one is on top
             if mount == cgroup.mount and (own == root or own.startswith(root.rstrip("/") + "/")):
                 return own[len(root) :]
-        return own
+        return None
 
 
 def _unescape(field: str) -> str:

@@ -111,10 +111,20 @@ class Manager:
                 try:
                     cgroup.dir = open_current(cgroup, init_pid)
                 except OSError as error:
+                    if self._may_lack(cgroup):
+                        continue
                     raise SystemCallError(
                         f"the cgroup {cgroup} is gone, and that of process {init_pid} cannot be opened",
                         error.errno or 0,
                     ) from None
+
+    def _may_lack(self, cgroup: Cgroup) -> bool:
+        """Whether a container can do without it."""
+        return False
+
+    def is_frozen_at(self, directory: int | None) -> bool:
+        """Whether who is born into this v2 cgroup, that of v2_dir_fd(), sleeps until it is thawed."""
+        return False
 
     def v2_dir_fd(self, subcgroups: Subcgroups = None) -> int | None:
         """An O_PATH descriptor of the cgroup in the v2 tree, for CLONE_INTO_CGROUP; None when the host has no v2 tree.

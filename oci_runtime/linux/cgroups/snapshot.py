@@ -120,14 +120,15 @@ class _Value:
 
     def _put_back_inherited(self) -> bool:
         """An empty cpuset of v2 means the parent's. With processes in it none can be emptied again (cpuset.c)."""
-        above = _fs.open_parent(self.cgroup.require())
         try:
-            self.line = _fs.read(above, f"{self.file}.effective").strip()
+            above = _fs.open_parent(self.cgroup.require())
+            try:
+                self.line = _fs.read(above, f"{self.file}.effective").strip()
+            finally:
+                posix.close(above)
             _fs.write(self.cgroup.require(), self.file, self.line)
         except OSError:
             return False
-        finally:
-            posix.close(above)
         return True
 
 

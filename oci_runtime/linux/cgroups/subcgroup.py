@@ -78,6 +78,7 @@ def open_current(cgroup: Cgroup, pid: int) -> int:
     from oci_runtime.linux.cgroups.layout import current_path
 
     path = current_path(cgroup, pid).strip("/")
-    if ".." in path.split("/"):  # it is not below the cgroup that our namespace has for its root
+    # not below the cgroup that our namespace has for its root; or where it is not limited at all
+    if ".." in path.split("/") or (not path and (cgroup.version == 2 or "devices" in cgroup.controllers)):
         raise OSError(ENOENT, posix.strerror(ENOENT))
     return _fs.open_dir(cgroup.open_root(), path or ".")

@@ -264,14 +264,12 @@ def new(
     return manager
 
 
-def find(cgroups_path: str | None, container_id: str) -> Manager:
+def find(cgroups_path: str | None, container_id: str, *, rootless: bool) -> Manager:
     """The manager of a container that may have been created in a scope, when no record of it can be read.
 
     A slice is left alone: without a record nothing tells whether it was the container's, or all of the system's.
     """
-    import posix
-
-    unit, cgroups = _place(_manager_bus(posix.geteuid() != 0), cgroups_path, container_id)
+    unit, cgroups = _place(_manager_bus(rootless), cgroups_path, container_id)
     if unit.name.is_slice:
         raise PyociError(f"whether the slice {unit.name.name} was made for the container is not known any more")
     for cgroup in cgroups:

@@ -354,9 +354,9 @@ def system_addresses() -> list[str]:
 
 
 def is_system_ours() -> bool:
-    """Whether we are root of a user namespace that has a systemd of its own in it, such as a container's.
+    """Whether root of a user namespace, as we are, is the one whose systemd runs this system: such as a container's.
 
-    Its socket is root's; that of a systemd outside belongs to somebody who has no id in here (user_namespaces(7)).
+    The socket is his then; else it belongs to somebody who has no id in here (user_namespaces(7)).
     """
     if posix.geteuid() != 0:
         return False

@@ -26,26 +26,37 @@ def pids(directory: int, recursive: bool) -> list[int]:
     Processes outside of our pid namespace, which the kernel lists as 0, are left out.
     """
     found: set[int] = set()
-    _members(directory, found, "cgroup.threads")
+    is_threaded = _members(directory, found, by_threads=True)
     if recursive:
         for child in _descendants(directory):
-            _members(child, found, "")
+            _members(child, found, by_threads=is_threaded)
     found.discard(0)
     return sorted(found)
 
 
-def _members(directory: int, found: set[int], threads: str) -> None:
+def _members(directory: int, found: set[int], *, by_threads: bool) -> bool:
+    """Whether the cgroup is threaded. cgroups(7): such a one lists its processes in the root of its threaded domain; if
+    that is none of the container's, they are found by their threads."""
     try:
-        text = _fs.read(directory, "cgroup.procs")
+        found.update(map(int, _fs.read(directory, "cgroup.procs").split()))
     except OSError as error:
-        # cgroups(7): a threaded cgroup lists its processes in the root of its threaded domain
-        if error.errno == EOPNOTSUPP:
-            if threads:
-                found.update(map(int, _fs.read(directory, threads).split()))
-        elif error.errno not in _GONE:
+        if error.errno != EOPNOTSUPP:
+            if error.errno in _GONE:
+                return False
             raise
-        return
-    found.update(map(int, text.split()))
+        if by_threads:
+            found.update(map(_process_of, _fs.read(directory, "cgroup.threads").split()))
+        return True
+    return False
+
+
+def _process_of(thread: str) -> int:
+    """The process of a thread; 0 when it has ended, or is outside of our pid namespace (proc_pid_status(5), Tgid)."""
+    try:
+        text = _fs.read_proc(f"/proc/{thread}/status")
+    except OSError:
+        return 0
+    return next((int(line[5:]) for line in text.split("\n") if line.startswith("Tgid:")), 0)
 
 
 def _descendants(top: int) -> Iterator[int]:

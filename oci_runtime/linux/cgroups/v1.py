@@ -225,6 +225,9 @@ class V1(Manager):
         """Without those that create() could not make either."""
         return [cgroup for cgroup in self._cgroups() if not _optional(cgroup) or cgroup.open() >= 0]
 
+    def _may_lack(self, cgroup: Cgroup) -> bool:
+        return _optional(cgroup)
+
     def v2_dir_fd(self, subcgroups: Subcgroups = None) -> int | None:
         if self.unified is None or self.unified.open() < 0:
             return None
@@ -238,7 +241,11 @@ class V1(Manager):
         try:
             for cgroup in self._joined():
                 if cgroup.version == 1:
-                    fds.append(_open(cgroup, f"{below(cgroup)}/tasks".lstrip("/"), posix.O_WRONLY))
+                    try:
+                        fds.append(_open(cgroup, f"{below(cgroup)}/tasks".lstrip("/"), posix.O_WRONLY))
+                    except SystemCallError as error:
+                        if not _optional(cgroup) or error.errno not in _TOLERATED:
+                            raise
         except BaseException:
             for fd in fds:
                 posix.close(fd)

@@ -238,6 +238,15 @@ class V2(Manager):
                 return False
             raise SystemCallError(f"cannot read {self.cgroup}/cgroup.freeze", error.errno or 0) from None
 
+    def is_frozen_at(self, directory: int | None) -> bool:
+        """As in the interface: it, one above it, or both are frozen."""
+        if directory is None:
+            return False
+        try:
+            return _fs.read(directory, "cgroup.freeze").strip() == "1" or "frozen 1" in _events(directory)
+        except OSError as error:
+            raise SystemCallError(f"cannot read {self.cgroup}/cgroup.freeze", error.errno or 0) from None
+
     def mounts_for_container(self, private_namespace: bool) -> ContainerMounts:
         from oci_runtime.linux.cgroups import mounts
 

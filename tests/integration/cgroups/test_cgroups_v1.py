@@ -15,7 +15,9 @@ from cgroup_support import (
     Child,
     cgroups_of,
     clone_into,
+    destroy,
     hierarchies,
+    in_mount_namespace,
     left_over,
     needs_v1,
     run_inside,
@@ -351,6 +353,45 @@ class TestExec:
         made, process = created(), child()
         restored(made).join_exec(process.pid)
         assert set(cgroups_of(process.pid).values()) == {f"/{name}"}
+
+    @pytest.mark.parametrize("lost", ["systemd", "unified"])
+    def test_where_the_container_has_no_cgroup(self, name: str, created: Make, child: MakeChild, lost: str) -> None:
+        """create() does without hierarchies that limit nothing, so exec does. Of others it takes init's cgroup."""
+        made, init = created(), child()
+        made.add(init.pid)
+        for hierarchy in (lost, "pids"):
+            (BASE / hierarchy / f"{name}-other").mkdir()
+            (BASE / hierarchy / f"{name}-other/cgroup.procs").write_text(str(init.pid))
+            (BASE / hierarchy / name).rmdir()
+
+        def body() -> None:
+            later = restored(made)
+            later.follow(init.pid)
+            fds = later.tasks_fds()
+            assert len(fds) == len(hierarchies()) - 1 - (lost == "systemd")
+            for fd in fds:
+                os.close(fd)
+
+        try:
+            in_mount_namespace([["mount", "-o", "remount,bind,ro", str(BASE / lost)]], body)
+            later = restored(made)
+            later.follow(init.pid)
+            process = child()
+            later.join_exec(process.pid, None, init.pid)
+            assert cgroups_of(process.pid) == cgroups_of(init.pid)
+            later.close()
+        finally:
+            destroy(f"{name}-other")
+
+    def test_nobody_follows_who_is_gone(self, name: str, created: Make, child: MakeChild) -> None:
+        made = created()
+        (BASE / "devices" / name).rmdir()
+        at_the_root = child()
+        (BASE / "devices/cgroup.procs").write_text(str(at_the_root.pid))
+        with pytest.raises(SystemCallError, match=r"devices.* is gone, and that of process"):
+            restored(made).follow(2**22)
+        with pytest.raises(SystemCallError, match=r"devices.* is gone"):
+            restored(made).follow(at_the_root.pid)  # where all devices may be used
 
     def test_one_controller(self, name: str, created: Make, child: MakeChild) -> None:
         made, process = created(), child()

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cgroup_support import BASE, Child, cgroups_of, clone_into, in_mount_namespace, in_v2_view, left_over, needs_v2
+from containers import wait_for
 
 from oci_runtime.errors import PyociError, SpecError, StateError, SystemCallError, UsageError
 from oci_runtime.linux.cgroups import manager
 from oci_runtime.linux.cgroups.manager import Manager
+
+SYS_EXIT = {"x86_64": 60, "aarch64": 93}[os.uname().machine]  # of one thread, exit(2)
 
 
 @pytest.fixture
@@ -152,6 +157,54 @@ def test_waits_for_the_dying_and_gives_up_on_the_living(name: str, view: View) -
         assert left_over(name) == []
 
     view(body)
+
+
+def test_who_is_born_frozen(name: str, view: View) -> None:
+    """Also where only the parent is frozen, which the cgroup's own cgroup.freeze does not tell."""
+
+    def body() -> None:
+        made = make(f"/{name}/a")
+        try:
+            assert not made.is_frozen_at(made.v2_dir_fd())
+            for frozen in ("cgroup.freeze", "a/cgroup.freeze"):
+                (BASE / name / frozen).write_text("1")
+                assert made.is_frozen_at(made.v2_dir_fd())
+                (BASE / name / frozen).write_text("0")
+        finally:
+            made.delete()
+
+    view(body)
+
+
+def test_a_threaded_process_whose_first_thread_has_ended(name: str, view: View) -> None:
+    """It is found by its other threads, and killed; cgroup.threads does not list the one that gave it its id."""
+
+    def body() -> None:
+        (BASE / name / "a").mkdir(parents=True)
+        (BASE / name / "a/cgroup.type").write_text("threaded")
+        process = Child(lambda: subprocess.run(["true"]).returncode or _end_first_thread())
+        try:
+            (BASE / name / "cgroup.procs").write_text(str(process.pid))
+            (BASE / name / "a/cgroup.threads").write_text(str(process.pid))
+            os.write(process._go, b"x")
+            threads = BASE / name / "a/cgroup.threads"
+            wait_for(lambda: (found := threads.read_text().split()) and str(process.pid) not in found)
+            record = [2, "", str(BASE), f"{name}/a", 0]
+            made = manager.from_state({"driver": "cgroupfs", "cgroups": [record]})
+            assert made.pids() == [process.pid]
+            made.kill_all()
+            assert process.wait() == -signal.SIGKILL
+        finally:
+            process.end()
+
+    view(body)
+
+
+def _end_first_thread() -> int:
+    """Leaves a second thread alone in the process."""
+    threading.Thread(target=signal.pause).start()
+    ctypes.CDLL(None).syscall(SYS_EXIT, 0)
+    return 1
 
 
 @needs_v2("hugetlb")

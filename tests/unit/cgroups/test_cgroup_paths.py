@@ -96,7 +96,10 @@ def test_the_cgroup_of_init_is_where_it_is_not_what_its_name_says(monkeypatch: p
         opened.append(name)
         raise FileNotFoundError(2, "no such cgroup")
 
-    files = {"/proc/7/cgroup": "0::/box/x\x1c0::/host\n", "/proc/self/mountinfo": ""}
+    files = {
+        "/proc/7/cgroup": "0::/box/x\x1c0::/host\n",
+        "/proc/self/mountinfo": "1 1 0:1 / /m rw - cgroup2 cgroup rw\n",
+    }
     monkeypatch.setattr(_fs, "read_proc", files.__getitem__)
     monkeypatch.setattr(_fs, "open_dir", open_dir)
     box = Cgroup(2, (), "/m", "box")
