@@ -149,8 +149,11 @@ def podman(podman_engine: Podman, workdir: Path) -> Iterator[Podman]:
 
 
 @pytest.fixture
-def pod(podman: Podman) -> Iterator[str]:
-    """A pod of podman's whose containers share all namespaces that can be shared; it is not started yet."""
+def pod(podman: Podman, memory_limits: None) -> Iterator[str]:
+    """A pod of podman's whose containers share all namespaces that can be shared; it is not started yet.
+
+    On hosts with cgroup v1 podman makes one only where that has all controllers, memory among them.
+    """
     infra = ("--infra-image", podman.image, "--infra-command", "/bin/sleep 1000")
     podman("pod", "create", "--name", "pod", "--share", "net,ipc,uts,pid", *infra)
     yield "pod"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -111,6 +112,7 @@ class RootlessPodman:
             "CONTAINERS_CONF": self.directory / "containers.conf",
             "USER": self.user.name,
             "TERM": "xterm",
+            "PODMAN_IGNORE_CGROUPSV1_WARNING": "1",
         }
         enter = f"echo 0 > {self.cgroup}/session/cgroup.procs; {V2}" if self.cgroup else ""
         command = ["env", "-i", *(f"{key}={value}" for key, value in variables.items()), "podman", *words]
@@ -181,8 +183,9 @@ def _end(pid: int) -> None:
     except ProcessLookupError:
         return
     signal.pidfd_send_signal(fd, signal.SIGKILL)
+    ended, _, _ = select.select([fd], [], [], 10)
     os.close(fd)
-    _until(lambda: not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes())
+    assert ended, f"process {pid} does not end"
 
 
 def _remove(path: Path) -> None:
