@@ -404,6 +404,12 @@ def removed(path: str | Path) -> bool:
     return True
 
 
+def cgroups_of(pid: int) -> dict[str, str]:
+    """The path of a process in each hierarchy, by its controllers; that of v2 has the key ''."""
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    return {controllers: path for _, controllers, path in (line.split(":", 2) for line in lines)}
+
+
 def wait_for(condition: Callable[[], object], seconds: float = 60.0, what: str = "") -> None:
     """Polls until `condition` is true. Raises AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds

@@ -71,6 +71,10 @@ def _open(pid: int, pidfds: dict[int, int]) -> None:
 
 def kill_frozen(manager: Manager) -> None:
     """SIGKILL every process while none can fork, then let them die. Without a freezer, until none is left."""
+
+    def members() -> list[int]:
+        return manager.pids(recursive=True)
+
     can_freeze = manager.exists()
     try:
         manager.freeze()
@@ -78,12 +82,12 @@ def kill_frozen(manager: Manager) -> None:
         can_freeze = False  # no freezer, or it did not come about: repeat instead
     if can_freeze:
         try:
-            send(lambda: manager.pids(recursive=True), _SIGKILL)
+            send(members, _SIGKILL)
         finally:
             manager.thaw_if_there()
         return
     patience = Patience(1.0)
-    while True:
-        send(lambda: manager.pids(recursive=True), _SIGKILL)
-        if not manager.pids(recursive=True) or not patience.wait():
+    while members():
+        send(members, _SIGKILL)
+        if not patience.wait():
             return

@@ -53,7 +53,8 @@ def find(cgroups_path: str | None, container_id: str) -> list[Cgroup]:
     if _fs.magic(BASE) == _fs.V2_MAGIC:
         cgroup = _rooted(Cgroup(2, (), BASE, inner))
         if not absolute:
-            above = current_path(cgroup).rpartition("/")[0]
+            own = next((path for _, controllers, path in _cgroups_of("self") if not controllers), "/")
+            above = _Mounts("cgroup2").start(cgroup, own).rpartition("/")[0]
             cgroup.path = _join(above, inner)
         return [cgroup]
     return _find_v1(inner, absolute)
@@ -68,8 +69,8 @@ def _find_v1(inner: str, absolute: bool) -> list[Cgroup]:
         names = tuple(controllers.split(","))
         cgroup = _default_mount(names) or mounts.find(names)
         if cgroup is not None:
-            start = "" if absolute else mounts.visible(cgroup, own)
-            cgroup.path = _join(own if start is None else start, inner)
+            start = "" if absolute else mounts.start(cgroup, own)
+            cgroup.path = _join(start, inner)
             found.append(cgroup)
     if not found:
         raise PyociError(f"no cgroup hierarchy is mounted on this host, looked for {BASE} and in /proc/self/mountinfo")
@@ -80,19 +81,19 @@ def _find_v1(inner: str, absolute: bool) -> list[Cgroup]:
     return found
 
 
-def current_path(cgroup: Cgroup, pid: int | str = "self") -> str:
+def current_path(cgroup: Cgroup, pid: int) -> str:
     """Where a process is in the hierarchy of `cgroup`, relative to its mount.
 
-    OSError when that cannot be told of another process: it has ended, or is where the mount does not show it.
+    OSError when it has ended, or is where the mount does not show it.
     """
-    own = next((path for _, names, path in _cgroups_of(pid) if names == ",".join(cgroup.controllers)), None)
     cgroup.open_root()
-    found = None if own is None else _Mounts("cgroup" if cgroup.version == 1 else "cgroup2").visible(cgroup, own)
-    if found is not None:
-        return found
-    if pid != "self":
-        raise OSError(ENOENT, posix.strerror(ENOENT))
-    return own or "/"
+    hierarchy = ",".join(cgroup.controllers)
+    for _, controllers, path in _cgroups_of(pid):
+        if controllers == hierarchy:
+            found = _Mounts("cgroup" if cgroup.version == 1 else "cgroup2").visible(cgroup, path)
+            if found is not None:
+                return found
+    raise OSError(ENOENT, posix.strerror(ENOENT))
 
 
 def _rooted(cgroup: Cgroup) -> Cgroup:
@@ -168,6 +169,11 @@ class _Mounts:
             if controllers[0] in options and (cgroup := _try_mount(controllers, mount)):
                 return cgroup
         return None
+
+    def start(self, cgroup: Cgroup, own: str) -> str:
+        """visible() of the runtime's own cgroup; as the kernel says it where no mount explains it."""
+        found = self.visible(cgroup, own)
+        return own if found is None else found
 
     def visible(self, cgroup: Cgroup, own: str) -> str | None:
         """The path of a process's cgroup `own` relative to the mount of its hierarchy; None if not shown there."""

@@ -187,7 +187,7 @@ class V1(Manager):
         try:
             add(directory, pid)
         except OSError as error:
-            if _optional(cgroup) and error.errno in _TOLERATED:
+            if _is_tolerated(cgroup, error.errno):
                 return
             hint = ""
             if error.errno == ENOSPC and "cpuset" in cgroup.controllers:
@@ -241,11 +241,7 @@ class V1(Manager):
         try:
             for cgroup in self._joined():
                 if cgroup.version == 1:
-                    try:
-                        fds.append(_open(cgroup, f"{below(cgroup)}/tasks".lstrip("/"), posix.O_WRONLY))
-                    except SystemCallError as error:
-                        if not _optional(cgroup) or error.errno not in _TOLERATED:
-                            raise
+                    fds += _open_tasks(cgroup, f"{below(cgroup)}/tasks".lstrip("/"))
         except BaseException:
             for fd in fds:
                 posix.close(fd)
@@ -270,8 +266,7 @@ class V1(Manager):
         self.thaw_below()
 
     def thaw_below(self) -> None:
-        freezer = self.find("freezer")
-        fd = freezer.open() if freezer else -1
+        fd = self._freezer_dir()
         if fd < 0:
             return
         from oci_runtime.linux.cgroups import tree
@@ -280,7 +275,7 @@ class V1(Manager):
             tree.thaw_below(fd)
         except OSError as error:
             if error.errno not in (ENOENT, ENODEV):
-                raise SystemCallError(f"cannot thaw what is below {freezer}", error.errno or 0) from None
+                raise SystemCallError(f"cannot thaw what is below {self.find('freezer')}", error.errno or 0) from None
 
     def _kill_by_v2(self) -> bool:
         """Kill with the v2 tree's cgroup.kill, if the processes it has are those of v1."""
@@ -295,16 +290,24 @@ class V1(Manager):
         return True
 
     def _not_thawed(self) -> bool:
+        return self._read_freezer("freezer.state") not in ("", "THAWED")
+
+    def _freezer_dir(self) -> int:
+        """-1 when there is no freezer, or the container is not in it any more."""
         freezer = self.find("freezer")
-        fd = freezer.open() if freezer else -1
+        return freezer.open() if freezer else -1
+
+    def _read_freezer(self, file: str) -> str:
+        """A file of the container's in the freezer; empty when that is gone."""
+        fd = self._freezer_dir()
         if fd < 0:
-            return False
+            return ""
         try:
-            return _fs.read(fd, "freezer.state").strip() != "THAWED"
+            return _fs.read(fd, file).strip()
         except OSError as error:
             if error.errno in (ENOENT, ENODEV):
-                return False
-            raise SystemCallError(f"cannot read {freezer}/freezer.state", error.errno or 0) from None
+                return ""
+            raise SystemCallError(f"cannot read {self.find('freezer')}/{file}", error.errno or 0) from None
 
     def freeze(self) -> None:
         from oci_runtime.linux.cgroups.kill import freeze_v1
@@ -321,16 +324,7 @@ class V1(Manager):
         return freezer
 
     def frozen(self) -> bool:
-        freezer = self.find("freezer")
-        fd = freezer.open() if freezer else -1
-        if fd < 0:
-            return False
-        try:
-            return _fs.read(fd, "freezer.self_freezing").strip() == "1"
-        except OSError as error:
-            if error.errno in (ENOENT, ENODEV):
-                return False
-            raise SystemCallError(f"cannot read {freezer}/freezer.self_freezing", error.errno or 0) from None
+        return self._read_freezer("freezer.self_freezing") == "1"
 
     def mounts_for_container(self, private_namespace: bool) -> ContainerMounts:
         from oci_runtime.linux.cgroups import mounts
@@ -369,6 +363,21 @@ class V1(Manager):
 
 def _optional(cgroup: Cgroup) -> bool:
     return cgroup.version == 2 or cgroup.controllers[0].startswith("name=")
+
+
+def _is_tolerated(cgroup: Cgroup, error: int | None) -> bool:
+    """Whether a container does without a hierarchy that refuses it so."""
+    return _optional(cgroup) and error in _TOLERATED
+
+
+def _open_tasks(cgroup: Cgroup, path: str) -> list[int]:
+    """None of a hierarchy that the container does without."""
+    try:
+        return [_open(cgroup, path, posix.O_WRONLY)]
+    except SystemCallError as error:
+        if _is_tolerated(cgroup, error.errno):
+            return []
+        raise
 
 
 def _open(cgroup: Cgroup, path: str, flags: int) -> int:

@@ -146,11 +146,6 @@ def run_inside(manager: Manager, body: Callable[[], int]) -> int:
         child.end()
 
 
-def cgroups_of(pid: int) -> dict[str, str]:
-    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-    return {controllers: path for _, controllers, path in (line.split(":", 2) for line in lines)}
-
-
 def clone_into(cgroup: int, body: Callable[[], int]) -> int:
     """clone3(2) with CLONE_INTO_CGROUP; the new process's id."""
     libc = ctypes.CDLL(None, use_errno=True)

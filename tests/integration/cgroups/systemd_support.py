@@ -35,9 +35,3 @@ def units(part: str) -> list[str]:
     """Every unit that systemd has loaded whose name has `part` in it."""
     listed = systemctl("list-units", "--all", "--plain", "--no-legend", "--full").splitlines()
     return [words[0] for words in map(str.split, listed) if words and part in words[0]]
-
-
-def cgroups(pid: int) -> dict[str, str]:
-    """The path of a process in each hierarchy, by its controllers; that of v2 has the key ''."""
-    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-    return {controllers: path for _, controllers, path in (line.split(":", 2) for line in lines)}

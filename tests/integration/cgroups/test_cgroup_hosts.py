@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cgroup_support import BASE, Child, cgroups_of, in_mount_namespace, left_over, needs_v1, run_inside, v1_has, v1_only
-from containers import Bundle, Pyoci
+from cgroup_support import BASE, Child, in_mount_namespace, left_over, needs_v1, run_inside, v1_has, v1_only
+from containers import Bundle, Pyoci, cgroups_of
 
 from oci_runtime.errors import PyociError, SystemCallError
 from oci_runtime.linux.cgroups import manager

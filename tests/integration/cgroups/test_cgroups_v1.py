@@ -13,7 +13,6 @@ import pytest
 from cgroup_support import (
     BASE,
     Child,
-    cgroups_of,
     clone_into,
     destroy,
     hierarchies,
@@ -24,6 +23,7 @@ from cgroup_support import (
     v1_has,
     v1_only,
 )
+from containers import cgroups_of
 
 from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, SpecError, StateError, SystemCallError, UsageError

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cgroup_support import BASE, Child, cgroups_of, clone_into, in_mount_namespace, in_v2_view, left_over, needs_v2
-from containers import wait_for
+from cgroup_support import BASE, Child, clone_into, in_mount_namespace, in_v2_view, left_over, needs_v2
+from containers import cgroups_of, wait_for
 
 from oci_runtime.errors import PyociError, SpecError, StateError, SystemCallError, UsageError
 from oci_runtime.linux.cgroups import manager

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from containers import CGROUP_ROOT, Bundle, Container, Pyoci, wait_for
-from systemd_support import BOOTED, IS_V2, cgroups, show, systemctl, units
+from containers import CGROUP_ROOT, Bundle, Container, Pyoci, cgroups_of, wait_for
+from systemd_support import BOOTED, IS_V2, show, systemctl, units
 
 pytestmark = pytest.mark.skipif(not BOOTED.is_dir(), reason="systemd is not pid 1 here; `make vm-test` has it")
 
@@ -64,7 +64,7 @@ def is_gone(unit: str) -> bool:
 
 def cgroup_of(container: Container, controller: str = "") -> Path:
     """The directory of the container's cgroup, of a v1 controller or of v2."""
-    found = cgroups(container.pid)
+    found = cgroups_of(container.pid)
     if IS_V2:
         return CGROUP_ROOT / found[""].lstrip("/")
     names = next(names for names in found if controller in names.split(","))
@@ -73,7 +73,7 @@ def cgroup_of(container: Container, controller: str = "") -> Path:
 
 def v1_files(container: Container, *files: tuple[str, str]) -> list[str]:
     """What control files say, but for controllers that the kernel has no v1 of: memory and cpuset can be left out."""
-    found = cgroups(container.pid)
+    found = cgroups_of(container.pid)
     have = {name for names in found for name in names.split(",")}
     return [(cgroup_of(container, each) / file).read_text().strip() if each in have else "" for each, file in files]
 
@@ -99,7 +99,7 @@ def test_the_default_is_a_scope_in_the_system_slice(running: Callable[..., Conta
         "TasksAccounting": "yes",
         accounting: "yes",
     }
-    found = cgroups(container.pid)
+    found = cgroups_of(container.pid)
     assert set(found.values()) == {f"/system.slice/{unit}"}, found
     container.delete(force=True)
     assert is_gone(unit)
@@ -119,7 +119,7 @@ def test_the_process_sees_its_scope(systemd: Pyoci, bundle: Bundle, name: str) -
 def test_nested_slices_come_and_go(running: Callable[..., Container], name: str) -> None:
     container = running(f"{name}-a-b.slice:p:x{name}")
     expected = f"/{name}.slice/{name}-a.slice/{name}-a-b.slice/p-x{name}.scope"
-    assert set(cgroups(container.pid).values()) == {expected}
+    assert set(cgroups_of(container.pid).values()) == {expected}
     assert set(units(name)) == {f"p-x{name}.scope", f"{name}.slice", f"{name}-a.slice", f"{name}-a-b.slice"}
     container.delete(force=True)
     assert units(name) == []
@@ -141,18 +141,18 @@ def test_a_slice_that_others_use_stays(running: Callable[..., Container], system
 
 def test_the_root_slice(running: Callable[..., Container], name: str) -> None:
     container = running(f"-.slice:p:{name}")
-    assert set(cgroups(container.pid).values()) == {f"/p-{name}.scope"}
+    assert set(cgroups_of(container.pid).values()) == {f"/p-{name}.scope"}
     assert show(f"p-{name}.scope", "Slice") == {"Slice": "-.slice"}
 
 
 def test_an_empty_slice_is_the_default_one(running: Callable[..., Container], name: str) -> None:
     container = running(f":p:{name}")
-    assert set(cgroups(container.pid).values()) == {f"/system.slice/p-{name}.scope"}
+    assert set(cgroups_of(container.pid).values()) == {f"/system.slice/p-{name}.scope"}
 
 
 def test_a_cgroup_that_is_a_slice(running: Callable[..., Container], name: str) -> None:
     container = running(f"system.slice:ignored:{name}-x.slice", pids={"limit": 50})
-    assert set(cgroups(container.pid).values()) == {f"/{name}.slice/{name}-x.slice"}
+    assert set(cgroups_of(container.pid).values()) == {f"/{name}.slice/{name}-x.slice"}
     found = show(f"{name}-x.slice", "ActiveState", "Wants", "TasksMax", "Transient")
     assert found == {"ActiveState": "active", "Wants": "system.slice", "TasksMax": "50", "Transient": "yes"}
     assert container.exec("/bin/cat", "/proc/self/cgroup").out.count(f"{name}-x.slice") >= 1
@@ -395,7 +395,7 @@ def test_pause_exec_and_kill(running: Callable[..., Container], systemd: Pyoci, 
     pids = {container.pid, int(file.read_text())}
     assert set(map(int, (cgroup_of(container, "devices") / "cgroup.procs").read_text().split())) == pids
     for pid in pids:
-        assert set(cgroups(pid).values()) == {f"/system.slice/{unit}"}
+        assert set(cgroups_of(pid).values()) == {f"/system.slice/{unit}"}
     systemd("pause", container.id)
     assert container.status == "paused"
     systemctl("daemon-reload")
@@ -505,7 +505,7 @@ def test_an_id_that_is_no_unit_name(systemd: Pyoci, bundle: Bundle) -> None:
     id = systemd.new_id() + "+x"
     container = systemd.run_detached(bundle.args("/bin/sleep", "1000"), id=id)
     unit = f"pyoci-{id.replace('+', chr(92) + 'x2b')}.scope"
-    assert set(cgroups(container.pid).values()) == {f"/system.slice/{unit}"}
+    assert set(cgroups_of(container.pid).values()) == {f"/system.slice/{unit}"}
     container.delete(force=True)
     assert is_gone(unit)
 
@@ -616,7 +616,7 @@ def test_a_user_has_his_own_manager(alice: User) -> None:
     }
     pid = int(alice("ps", "--format", "json", "c").strip("[]\n").split(",")[0])
     manager = f"/user.slice/user-{ALICE}.slice/user@{ALICE}.service"
-    assert cgroups(pid) == {"": f"{manager}/user.slice/pyoci-c.scope"}
+    assert cgroups_of(pid) == {"": f"{manager}/user.slice/pyoci-c.scope"}
     assert (CGROUP_ROOT / manager.lstrip("/") / "user.slice/pyoci-c.scope/pids.max").read_text() == "33\n"
     # from a session elsewhere, whose processes the user may not move by himself
     assert alice("exec", "c", "/bin/cat", "/proc/self/cgroup") == "0::/\n"

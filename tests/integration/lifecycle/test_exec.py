@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from containers import CGROUP_ROOT, Bundle, Container, Pyoci, removed, wait_for
+from containers import CGROUP_ROOT, Bundle, Container, Pyoci, cgroups_of, removed, wait_for
 
 SLEEP = "echo ready; trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
@@ -219,7 +219,7 @@ def test_subcgroup(container: Container) -> None:
 def test_a_cgroup_that_somebody_removed(controller: str, bundle: Bundle, pyoci: Pyoci) -> None:
     """systemd does that to cgroups that it has not made, in its part of the tree; init's new one is joined."""
     container = pyoci.run_detached(bundle.args("sleep", "1000"))
-    before = _cgroups(container.pid)
+    before = cgroups_of(container.pid)
     chosen = set(before) if controller == "every" or not before.keys() - {""} else {controller}
     new = [CGROUP_ROOT / _mount(name) / f"{before[name].lstrip('/')}-moved" for name in chosen]
     try:
@@ -231,18 +231,13 @@ def test_a_cgroup_that_somebody_removed(controller: str, bundle: Bundle, pyoci: 
             (directory / "cgroup.procs").write_text(str(container.pid))
             directory.with_name(directory.name.removesuffix("-moved")).rmdir()
         pid = _detached(container)
-        found = _cgroups(pid)
-        assert found == _cgroups(container.pid)
+        found = cgroups_of(pid)
+        assert found == cgroups_of(container.pid)
         assert found == {name: path + "-moved" * (name in chosen) for name, path in before.items()}
     finally:
         container.delete(force=True)
         for directory in new:
             wait_for(lambda directory=directory: removed(directory))  # type: ignore[misc]
-
-
-def _cgroups(pid: int) -> dict[str, str]:
-    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-    return {controllers: path for _, controllers, path in (line.split(":", 2) for line in lines)}
 
 
 def _mount(controllers: str) -> str:

@@ -6,7 +6,6 @@ The host's own cgroups (v1 or hybrid, or v2), and a view of it in which there is
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
 import time
 from collections.abc import Iterator
@@ -22,24 +21,10 @@ FUSE = {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode":
 DENY_ALL = {"allow": False, "access": "rwm"}
 
 
-@pytest.fixture
-def v2(directory: Path) -> Iterator[Pyoci]:
-    """The runtime in a view of the host whose /sys/fs/cgroup is cgroup v2 alone."""
-    plain = Pyoci(directory).executable
-    wrapper = directory / "pyoci-v2"
-    inner = f'mount -t cgroup2 none /sys/fs/cgroup && exec {shlex.quote(plain)} "$@"'
-    wrapper.write_text(f'#!/bin/sh\nexec unshare -m sh -c {shlex.quote(inner)} pyoci "$@"\n')
-    wrapper.chmod(0o755)
-    runtime = Pyoci(directory, str(wrapper))
-    yield runtime
-    left = runtime.close()
-    assert not left, "left behind: " + "\n".join(left)
-
-
 @pytest.fixture(params=["host", "v2"])
 def either(request: pytest.FixtureRequest) -> Pyoci:
     """Both of them, one after the other."""
-    found: Pyoci = request.getfixturevalue("pyoci" if request.param == "host" else "v2")
+    found: Pyoci = request.getfixturevalue("pyoci" if request.param == "host" else "pyoci_v2")
     return found
 
 
@@ -265,13 +250,13 @@ def writable_cgroup(bundle: Bundle, *options: str) -> Bundle:
     ("uid", "user_namespace", "owner"), [(0, True, 100000), (1000, True, 101000), (1000, False, 1000)]
 )
 def test_a_cgroup_is_delegated_to_the_process(
-    bundle: Bundle, v2: Pyoci, uid: int, user_namespace: bool, owner: int
+    bundle: Bundle, pyoci_v2: Pyoci, uid: int, user_namespace: bool, owner: int
 ) -> None:
     if user_namespace:
         bundle.user_namespace()
     bundle.process["user"] = {"uid": uid, "gid": 0}
     writable_cgroup(bundle).args("/bin/sleep", "60")
-    container = v2.run_detached(bundle)
+    container = pyoci_v2.run_detached(bundle)
     found = owners(unified(container.pid))
     theirs = {name for name, uid in found.items() if uid == owner}
     assert {".", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"} <= theirs
@@ -283,7 +268,7 @@ def test_a_cgroup_is_delegated_to_the_process(
 
 
 @pytest.mark.parametrize("how", ["read-only", "no mount", "no namespace"])
-def test_a_cgroup_is_not_delegated_without_reason(bundle: Bundle, v2: Pyoci, how: str) -> None:
+def test_a_cgroup_is_not_delegated_without_reason(bundle: Bundle, pyoci_v2: Pyoci, how: str) -> None:
     bundle.user_namespace().args("/bin/sleep", "60")
     if how == "read-only":
         writable_cgroup(bundle, "ro")
@@ -291,7 +276,7 @@ def test_a_cgroup_is_not_delegated_without_reason(bundle: Bundle, v2: Pyoci, how
         bundle.namespace("cgroup")
     else:
         writable_cgroup(bundle).without_namespace("cgroup")
-    container = v2.run_detached(bundle)
+    container = pyoci_v2.run_detached(bundle)
     assert set(owners(unified(container.pid)).values()) == {0}
 
 

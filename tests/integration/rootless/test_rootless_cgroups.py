@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from containers import CGROUP_ROOT, Bundle, Container, Pyoci, wait_for
+from containers import CGROUP_ROOT, Bundle, Container, Pyoci, cgroups_of, wait_for
 from rootless_support import HYBRID, V2_VIEW, Delegation, RootlessPyoci, delegation
 
 V1_MEMORY = os.path.ismount(CGROUP_ROOT / "memory")
-
-
-def cgroups_of(pid: int) -> dict[str, str]:
-    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-    return {controllers: path for _, controllers, path in (line.split(":", 2) for line in lines)}
 
 
 def sleeper(rootless: RootlessPyoci, box: Bundle) -> Container:
