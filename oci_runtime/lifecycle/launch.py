@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posix
-from errno import EPERM
+from errno import ENODEV, ENOENT, EPERM
 
 from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, SpecError, StateError, SystemCallError
@@ -28,6 +28,7 @@ from oci_runtime.state.codec import dumps
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeVar
 
     from oci_runtime.lifecycle.requests import CreateRequest
     from oci_runtime.linux.cgroups.manager import Manager
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from oci_runtime.plan.operations import Plan
     from oci_runtime.spec.types import Config, Mount
     from oci_runtime.state.store import Container, Record
+
+    T = TypeVar("T")
 
 
 class Launched:
@@ -262,6 +265,19 @@ class _Launch:
 
             check_without_cgroups(self.linux, self.namespaces, self.warn)
 
+    def _enter_cgroups(self, enter: Callable[[Manager], T]) -> T:
+        """systemd removes what is empty below its slices, whosever it is, and maybe before a process could be in it."""
+        assert self.cgroups
+        try:
+            return enter(self.cgroups)
+        except SystemCallError as error:
+            if error.errno not in (ENODEV, ENOENT):
+                raise
+        self.cgroups.make_again(self._cgroup_owner())
+        if not self.cgroups.needs_process:
+            self._limit_cgroups(self.cgroups)
+        return enter(self.cgroups)
+
     def _may_be_without_cgroups(self) -> bool:
         """A user without a delegated cgroup runs the container in his own, as with runc."""
         return self.rootless and not self.linux.get("cgroupsPath") and not self.request.systemd_cgroup
@@ -375,9 +391,9 @@ class _Launch:
         for (kind, _, _), fd in zip(self.namespaces.joined, self.joined, strict=True):
             request.join.append((fd, CLONE_FLAGS[kind]))
         if self.cgroups:
+            request.tasks = self._enter_cgroups(lambda cgroups: cgroups.tasks_fds())
             cgroup = self.cgroups.v2_dir_fd()
             request.cgroup = -1 if cgroup is None else cgroup
-            request.tasks = self.cgroups.tasks_fds()
         hold()
         try:
             child = spawn_process(request, plan, self.config["process"])
@@ -402,7 +418,7 @@ class _Launch:
             self.cgroups.start(child.pid, self._cgroup_owner())
             self._limit_cgroups(self.cgroups)
         elif self.cgroups and not child.in_cgroup:
-            self.cgroups.add(child.pid)
+            self._enter_cgroups(lambda cgroups: cgroups.add(child.pid))
         reset_affinity(child.pid, self.warn)
         if "user" in self.namespaces.new and not mapped:
             from oci_runtime.linux.user_namespace import map_ids

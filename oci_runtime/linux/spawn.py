@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posix
-from errno import EACCES, EBUSY, ECONNRESET, ENOENT, EOPNOTSUPP, EPERM, EROFS
+from errno import EACCES, EBUSY, ECONNRESET, ENODEV, ENOENT, EOPNOTSUPP, EPERM, EROFS
 
 from oci_runtime._shim import ffi, lib
 from oci_runtime.errors import PyociError, SystemCallError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DEATH_TIMEOUT = 2.0
 
 # A cgroup that takes no processes, or to which an ordinary user, from where he is, may not move any: cgroups(7).
-_NOT_INTO_CGROUP = (EBUSY, EOPNOTSUPP, EACCES, EPERM, ENOENT, EROFS)
+_NOT_INTO_CGROUP = (EBUSY, EOPNOTSUPP, EACCES, EPERM, ENODEV, ENOENT, EROFS)
 
 _STEPS = ("", "join namespaces", "clone", "enter the cgroup", "become root in the user namespace", "execute init")
 

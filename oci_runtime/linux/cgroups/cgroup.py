@@ -91,7 +91,7 @@ class Cgroup:
                 tries -= 1
                 if error.errno not in (ENOENT, ENODEV) or not tries:
                     raise
-                self._reopen_base()
+                self.reopen()
 
     def _make(self, prepare: Callable[[int, int, bool], None] | None) -> None:
         names = self.path.split("/")
@@ -121,7 +121,8 @@ class Cgroup:
             parent = child
         self.dir = parent
 
-    def _reopen_base(self) -> None:
+    def reopen(self) -> None:
+        """Find out anew how much of the path exists, for make(); what was made is still ours."""
         kept = self.kept
         self._close_dirs()
         self.probe()

@@ -56,6 +56,12 @@ class Manager:
         """create() without the v1 hierarchies in which the runtime may make none; to_state() tells what is left."""
         self.create(owner)
 
+    def make_again(self, owner: int | None = None) -> None:
+        """Make those of the created cgroups that somebody has removed since. They are without limits."""
+        for cgroup in self._cgroups():
+            cgroup.reopen()
+        self.create(owner)
+
     def start(self, pid: int, owner: int | None = None) -> None:
         """With `needs_process`: what create() could not do before there was a process to be in the cgroup.
 
