@@ -213,6 +213,8 @@ int sys_spawn(const struct spawn *request, int *pidfd)
         pid = result(clone_child(request, request->flags, pidfd));
         if (!pid)
             become_init(request);
+        if (pid < 0)
+            *pidfd = -STEP_CLONE; /* the kernel writes a descriptor there before it looks at the cgroup */
     }
     prctl(PR_SET_DUMPABLE, dumpable);
     return pid;

@@ -207,6 +207,8 @@ class _Launch:
                 rootless=self.rootless,
             )
         except PyociError as error:
+            if isinstance(error, StateError):  # a cgroup in use: by whoever has taken the id just now?
+                store.check_free(self.request.root, self.request.id)
             if not self._may_be_without_cgroups() or isinstance(error, (SpecError, StateError)):
                 raise
             return None  # a user, or root of a container, to whom no cgroups are shown

@@ -4,54 +4,60 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cgroup_support import left_over
 from containers import Bundle, Pyoci, cgroups_of, wait_for
 
+CONNECT = "42 "  # the number of connect(2) on x86-64
+
 
 @pytest.fixture
-def busy_console(tmp_path: Path) -> socket.socket:
+def busy_console(tmp_path: Path) -> Iterator[socket.socket]:
     """A console socket that has as many connections as it takes: `create` waits there, when its cgroups are made."""
-    listening = socket.socket(socket.AF_UNIX)
-    listening.bind(str(tmp_path / "console"))
-    listening.listen(0)
-    return listening
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as first:
+        listening.bind(str(tmp_path / "console"))
+        listening.listen(0)
+        first.connect(listening.getsockname())
+        yield listening
 
 
-def limited_to(pids: int, bundle: Bundle, id: str) -> Bundle:
+def created_without(removed: str, id: str, bundle: Bundle, pyoci: Pyoci, console: socket.socket) -> int:
+    """The pid of a container whose cgroups with a file `removed` are removed between their making and its clone."""
     bundle.process["terminal"] = True
     bundle.linux["cgroupsPath"] = f"/{id}"
-    bundle.linux["resources"] = {"pids": {"limit": pids}}
     bundle.args("sleep", "1000").save()
-    return bundle
+    creating = pyoci.spawn("create", "--bundle", str(bundle.path), "--console-socket", console.getsockname(), id)
+    syscall = Path(f"/proc/{creating.pid}/syscall")
+    wait_for(lambda: left_over(id) and syscall.read_text().startswith(CONNECT), what="create at the console socket")
+    for directory in left_over(id):
+        if (directory / removed).exists():
+            directory.rmdir()
+    console.accept()[0].close()
+    master, _ = console.accept()
+    with master:
+        assert creating.wait(timeout=60) == 0
+    pid: int = json.loads(pyoci("state", id).out)["pid"]
+    return pid
 
 
-def are_limited(directories: list[Path], pids: int) -> bool:
-    files = [directory / "pids.max" for directory in directories if (directory / "pids.max").exists()]
-    return bool(files) and all(file.read_text() == f"{pids}\n" for file in files)
-
-
-@pytest.mark.parametrize("which", ["all", "pids"])
-def test_is_made_and_limited_again(which: str, bundle: Bundle, pyoci: Pyoci, busy_console: socket.socket) -> None:
+@pytest.mark.parametrize("removed", ["cgroup.procs", "pids.max"])
+def test_is_made_and_limited_again(removed: str, bundle: Bundle, pyoci: Pyoci, busy_console: socket.socket) -> None:
     id = pyoci.new_id()
-    limited_to(17, bundle, id)
-    path = busy_console.getsockname()
-    with busy_console, socket.socket(socket.AF_UNIX) as first:
-        first.connect(path)
-        creating = pyoci.spawn("create", "--bundle", str(bundle.path), "--console-socket", path, id)
-        wait_for(lambda: are_limited(left_over(id), 17), what="limited cgroups")
-        for directory in left_over(id):
-            if which == "all" or (directory / "pids.max").exists():
-                directory.rmdir()
-        busy_console.accept()[0].close()
-        master, _ = busy_console.accept()
-        with master:
-            assert creating.wait(timeout=60) == 0
-    pid = json.loads(pyoci("state", id).out)["pid"]
-    assert are_limited(left_over(id), 17)
-    joined = cgroups_of(pid)
+    bundle.linux["resources"] = {"pids": {"limit": 17}}
+    joined = cgroups_of(created_without(removed, id, bundle, pyoci, busy_console))
     assert joined["pids" if "pids" in joined else ""] == f"/{id}"
+    limits = [directory / "pids.max" for directory in left_over(id) if (directory / "pids.max").exists()]
+    assert [limit.read_text() for limit in limits] == ["17\n"]
     pyoci("delete", "--force", id)
+    assert not left_over(id)
+
+
+def test_is_made_again_in_v2(bundle: Bundle, pyoci_v2: Pyoci, busy_console: socket.socket) -> None:
+    id = pyoci_v2.new_id()
+    pid = created_without("cgroup.procs", id, bundle, pyoci_v2, busy_console)
+    assert cgroups_of(pid)[""] == f"/{id}"
+    pyoci_v2("delete", "--force", id)
     assert not left_over(id)

@@ -14,6 +14,11 @@ from pathlib import Path
 import pytest
 from containers import Bundle, Container, Pyoci, Result, wait_for
 
+from oci_runtime.errors import StateError
+from oci_runtime.lifecycle.launch import _Launch, read_config
+from oci_runtime.lifecycle.requests import CreateRequest
+from oci_runtime.lifecycle.undo import Undo
+
 LOOP = "trap 'echo got term; exit 7' TERM; trap 'echo got usr1' USR1; echo ready; while :; do sleep 0.01; done"
 
 
@@ -302,6 +307,18 @@ def test_twelve_creates_of_one_id(bundle: Bundle, pyoci: Pyoci) -> None:
     winner = Container(pyoci, id, bundle, errors[codes.index(0)])
     assert winner.status == "created"
     winner.start().expect("whole")
+
+
+def test_an_id_that_is_taken_meanwhile(bundle: Bundle, pyoci: Pyoci, directory: Path) -> None:
+    """The later of two creates saw the id free, and then the cgroup of the earlier with a process in it."""
+    container = pyoci.create(bundle)
+    config, _ = read_config(str(bundle.path))
+    request = CreateRequest(root=str(pyoci.root), id=container.id, bundle=str(bundle.path))
+    with pytest.raises(StateError, match="container with given ID already exists"):
+        _Launch(request, config, Undo(), pytest.fail)
+    other = CreateRequest(root=str(directory / "other"), id=container.id, bundle=str(bundle.path))
+    with pytest.raises(StateError, match="is not empty"):
+        _Launch(other, config, Undo(), pytest.fail)
 
 
 def test_init_ends_by_signal(bundle: Bundle, pyoci: Pyoci) -> None:
