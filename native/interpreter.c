@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "launcher.h"
@@ -55,6 +56,27 @@ static int is_deferred(void)
     return PY_VERSION_HEX < 0x030c0000 && _PySignal_Init != NULL;
 }
 
+/* _Py_InitializeMain(), which takes no directory for its standard input; a runtime, which only passes it on, may have
+ * one. */
+static PyStatus initialise_main(void)
+{
+    struct stat input;
+    int directory = -1;
+    if (!fstat(STDIN_FILENO, &input) && S_ISDIR(input.st_mode)) {
+        int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        directory = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+        if (directory >= 0 && null >= 0)
+            dup2(null, STDIN_FILENO);
+        close(null);
+    }
+    PyStatus status = _Py_InitializeMain();
+    if (directory >= 0) {
+        dup2(directory, STDIN_FILENO);
+        close(directory);
+    }
+    return status;
+}
+
 /* The second phase: import from files, sys.stdin to sys.stderr, open(). A command that goes well needs none of it;
  * bundle_importer.py asks for it with the first import of something that is not there. It forgets signals that the
  * interpreter has noted, so none may come meanwhile: KeyboardInterrupt is raised before it begins or when it is done. */
@@ -69,7 +91,7 @@ static PyObject *complete(PyObject *self, PyObject *unused)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     if (!PyErr_CheckSignals()) {
-        PyStatus status = _Py_InitializeMain();
+        PyStatus status = initialise_main();
         if (PyStatus_Exception(status))
             PyErr_Format(PyExc_SystemError, "the interpreter cannot be initialised: %s", status.err_msg);
         else
@@ -112,7 +134,7 @@ static void start_python(int argc, char **argv)
 
     PyGC_Disable(); /* a command lives for milliseconds */
     if (!is_deferred())
-        check(_Py_InitializeMain());
+        check(initialise_main());
     else if (_PySignal_Init(1)) /* a part of the second phase that cannot wait */
         check(PyStatus_Error("signals cannot be handled"));
 }
@@ -177,7 +199,7 @@ static void print_error(void)
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     if (!Py_IsInitialized())
-        check(_Py_InitializeMain());
+        check(initialise_main());
     PyErr_Restore(type, value, traceback);
     PyErr_Print();
 }
