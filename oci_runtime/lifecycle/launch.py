@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from oci_runtime.linux.cgroups.mounts import ContainerMounts
     from oci_runtime.linux.resctrl import Groups
     from oci_runtime.plan.operations import Plan
-    from oci_runtime.spec.types import Config, Mount
+    from oci_runtime.spec.types import Config
     from oci_runtime.state.store import Container, Record
 
     T = TypeVar("T")
@@ -301,19 +301,11 @@ class _Launch:
         run_poststop_hooks(self.container.record, self.config["hooks"]["poststop"], self.warn)
 
     def _cgroup_owner(self) -> int | None:
-        """The host uid of process.user.uid, to whom the cgroup is delegated if the process gets to see it alone and
-        may write to it (config-linux.md, Cgroup ownership); else None."""
-        if "cgroup" not in self.namespaces.new or not any(map(_is_writable_cgroup, self.config.get("mounts", ()))):
+        if "cgroup" not in self.namespaces.new:
             return None
-        if posix.geteuid() != 0:
-            return None  # it is his who makes it, and he can give nothing away
-        uid = self.config["process"].get("user", {}).get("uid", 0)
-        if not self.namespaces.has("user"):
-            return uid
-        for mapping in self.linux.get("uidMappings", ()):
-            if 0 <= uid - mapping["containerID"] < mapping["size"]:
-                return mapping["hostID"] + uid - mapping["containerID"]
-        return None
+        from oci_runtime.lifecycle.cgroup_ownership import cgroup_owner
+
+        return cgroup_owner(self.config, self.namespaces)
 
     def _plan(self, wait_for_start: bool) -> Plan:
         context = Context(self.request.bundle, self.namespaces)
@@ -514,11 +506,3 @@ def _open_namespace(path: str, pointer: str) -> int:
         return posix.open(path, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
     except OSError as error:
         raise PyociError(f"cannot open the namespace {path}: {error.strerror} ({pointer})") from error
-
-
-def _is_writable_cgroup(mount: Mount) -> bool:
-    return (
-        mount.get("source") == "cgroup"
-        and mount["destination"] == "/sys/fs/cgroup"
-        and "ro" not in mount.get("options", ())
-    )

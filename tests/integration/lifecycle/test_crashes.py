@@ -124,7 +124,7 @@ def test_killed_while_it_creates(verb: list[str], rich: Bundle, pyoci: Pyoci) ->
     first = _new(pyoci, rich)
     duration = 0.06
     if verb != ["run"]:
-        duration = _duration(lambda: _begin(first, *argv, first.id).wait(20))
+        duration = _duration(lambda: _begin(first, *argv, first.id).wait(60))
         _check_gone(first)
     for moment in _moments(45 if verb == ["create"] else 20, duration):
         container = _new(pyoci, rich)
@@ -190,7 +190,7 @@ def test_asked_to_end_while_a_hook_runs(number: signal.Signals, rich: Bundle, py
         process = pyoci.spawn("create", "--bundle", str(rich.path), container.id, stderr=file)
     wait_for(flag.exists)
     process.send_signal(number)
-    assert process.wait(10) == 128 + number
+    assert process.wait(60) == 128 + number
     assert len(error.read_text().splitlines()) == 1
     assert f"interrupted by {number.name}" in error.read_text()
     assert _left(pyoci, container.id) == []
@@ -207,7 +207,7 @@ def test_asked_to_end_while_init_is_slow(rich: Bundle, pyoci: Pyoci) -> None:
     process = _begin(container, "create", "--bundle", str(rich.path), container.id)
     wait_for(flag.exists)
     process.terminate()
-    assert process.wait(10) == 143
+    assert process.wait(60) == 143
     assert _left(pyoci, container.id) == []
     wait_for(lambda: not _children(), 2)
 
@@ -217,7 +217,7 @@ def test_asked_to_end_at_any_moment(rich: Bundle, pyoci: Pyoci) -> None:
     rich.save()
     argv = ["create", "--bundle", str(rich.path)]
     first = _new(pyoci, rich)
-    duration = _duration(lambda: _begin(first, *argv, first.id).wait(20))
+    duration = _duration(lambda: _begin(first, *argv, first.id).wait(60))
     _check_gone(first)
     codes = set()
     for moment in _moments(40, duration):

@@ -138,7 +138,7 @@ def test_process_json_from_a_pipe(container: Container, directory: Path) -> None
         writers: list[int] = []
         wait_for(lambda found=writers: _open_for_writing(fifo, found))  # type: ignore[misc]
         waiting.send_signal(signal.SIGTERM)
-        assert waiting.wait(10) == -signal.SIGTERM
+        assert waiting.wait(60) == -signal.SIGTERM
         os.close(writers[0])
     process = container.pyoci.spawn("exec", "--process", str(fifo), container.id, stdout=subprocess.PIPE)
     fifo.write_text(json.dumps({"args": ["echo", "read"], "cwd": "/", "env": ["PATH=/bin"]}))
@@ -274,7 +274,7 @@ def test_in_a_paused_container_at_request(container: Container) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.3)
     container.pyoci("resume", container.id)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
 
 
 def test_signals_are_passed_on(container: Container) -> None:
@@ -285,7 +285,7 @@ def test_signals_are_passed_on(container: Container) -> None:
     while "ready" not in output.read_text():
         pass
     process.terminate()
-    assert process.wait(10) == 6
+    assert process.wait(60) == 6
 
 
 def test_pidfd_socket(container: Container) -> None:
@@ -316,7 +316,7 @@ def test_container_ends_meanwhile(container: Container) -> None:
         process = container.pyoci.spawn("exec", container.id, "sh", "-c", "echo here; exec sleep 100", stdout=file)
     wait_for(lambda: "here" in output.read_text())
     container.kill()
-    assert process.wait(10) == 137
+    assert process.wait(60) == 137
 
 
 @pytest.mark.parametrize(

@@ -286,7 +286,7 @@ def test_delete_by_force_while_it_is_created(bundle: Bundle, pyoci: Pyoci) -> No
     assert "still being created" in _do("kill TERM", container, pyoci).err
     assert "container with given ID already exists" in _do("create", container, pyoci).err
     container.delete(force=True)
-    assert creating.wait(10) == 1
+    assert creating.wait(60) == 1
     assert os.listdir(pyoci.root) == []
 
 
@@ -298,7 +298,7 @@ def test_twelve_creates_of_one_id(bundle: Bundle, pyoci: Pyoci) -> None:
     for error in errors:
         with error.open("wb") as file:
             creates.append(pyoci.spawn("create", "--bundle", str(bundle.path), id, stdout=file, stderr=file))
-    codes = [create.wait(20) for create in creates]
+    codes = [create.wait(60) for create in creates]
     assert sorted(codes) == [0] + [1] * 11
     for code, error in zip(codes, errors, strict=True):
         if code:

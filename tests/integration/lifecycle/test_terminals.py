@@ -169,7 +169,7 @@ class AtTerminal:
 
     def end(self) -> int:
         """The exit code; the terminal must be as it was."""
-        code = self.process.wait(10)
+        code = self.process.wait(60)
         assert self.attributes() == list(self.before)
         os.close(self.master)
         os.close(self._slave)
@@ -247,7 +247,7 @@ def test_much_output_while_much_is_typed(bundle: Bundle, pyoci: Pyoci) -> None:
     assert shown.count(b"x") == 300000
     assert shown.rstrip().endswith(b"100000")
     os.close(write)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
 
 
 def test_terminal_without_a_terminal_of_ours(bundle: Bundle, pyoci: Pyoci) -> None:

@@ -222,9 +222,9 @@ def test_exec_into_a_paused_container(bundle: Bundle, either: Pyoci) -> None:
     time.sleep(0.5)
     assert interrupted.poll() is patient.poll() is None
     interrupted.terminate()
-    assert interrupted.wait(20) != 0
+    assert interrupted.wait(60) != 0
     either("resume", container.id)
-    assert patient.wait(20) == 5
+    assert patient.wait(60) == 5
 
 
 # --- delegation (config-linux.md, Cgroup ownership)

@@ -360,7 +360,7 @@ def test_a_seccomp_listener(rootless: RootlessPyoci, either: Bundle, receiver: R
         os.close(first)
         child = rootless.spawn("exec", container.id, "mkdir", "/tmp/d", stderr=container._output.open("wb"))
         agent = _refuse(receiver)
-        child.wait(20)
+        child.wait(60)
     assert agent["state"]["id"] == container.id
     container.expect("Numerical argument out of domain")
 

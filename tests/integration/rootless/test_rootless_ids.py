@@ -218,7 +218,7 @@ def test_ended_while_the_helper_works(rootless: RootlessPyoci, box: Bundle, numb
     child = rootless.spawn("run", "--bundle", str(box.path), id, stdin=subprocess.DEVNULL)
     wait_for(lambda: (box.path / "helper").exists() and (box.path / "helper").read_text().endswith("\n"))
     child.send_signal(number)
-    assert child.wait(10) == (-number if number == signal.SIGKILL else 128 + number)
+    assert child.wait(60) == (-number if number == signal.SIGKILL else 128 + number)
     helper = int((box.path / "helper").read_text())
     if number == signal.SIGKILL:
         os.kill(helper, signal.SIGKILL)
