@@ -61,19 +61,17 @@ static int is_deferred(void)
 static PyStatus initialise_main(void)
 {
     struct stat input;
-    int directory = -1;
-    if (!fstat(STDIN_FILENO, &input) && S_ISDIR(input.st_mode)) {
-        int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        directory = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-        if (directory >= 0 && null >= 0)
-            dup2(null, STDIN_FILENO);
-        close(null);
-    }
+    if (fstat(STDIN_FILENO, &input) || !S_ISDIR(input.st_mode))
+        return _Py_InitializeMain();
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int directory = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (null >= 0 && directory >= 0)
+        dup2(null, STDIN_FILENO);
     PyStatus status = _Py_InitializeMain();
-    if (directory >= 0) {
+    if (directory >= 0)
         dup2(directory, STDIN_FILENO);
-        close(directory);
-    }
+    close(null);
+    close(directory);
     return status;
 }
 

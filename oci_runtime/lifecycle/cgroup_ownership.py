@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def cgroup_owner(config: Config, namespaces: Namespaces) -> int | None:
-    """The host uid of process.user.uid, if the process has a cgroup namespace of its own and may write to its mount of
-    the cgroup; else None."""
-    if "cgroup" not in namespaces.new or not any(map(_is_writable_cgroup, config.get("mounts", ()))):
+    """The host uid of process.user.uid, if the process, which has a cgroup namespace of its own, may write to its mount
+    of the cgroup; else None."""
+    if not any(map(_is_writable_cgroup, config.get("mounts", ()))):
         return None
     if posix.geteuid() != 0:
         return None  # it is his who makes it, and he can give nothing away

@@ -206,10 +206,11 @@ class _Launch:
                 annotations=self.config.get("annotations"),
                 rootless=self.rootless,
             )
+        except StateError:  # a cgroup in use: by whoever has taken the id just now?
+            store.check_free(self.request.root, self.request.id)
+            raise
         except PyociError as error:
-            if isinstance(error, StateError):  # a cgroup in use: by whoever has taken the id just now?
-                store.check_free(self.request.root, self.request.id)
-            if not self._may_be_without_cgroups() or isinstance(error, (SpecError, StateError)):
+            if not self._may_be_without_cgroups() or isinstance(error, SpecError):
                 raise
             return None  # a user, or root of a container, to whom no cgroups are shown
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # seconds
 DEATH_TIMEOUT = 2.0
 
-# A cgroup that takes no processes, or to which an ordinary user, from where he is, may not move any: cgroups(7).
+# A cgroup that is gone, or takes no processes, or to which a user, from where he is, may not move any: cgroups(7).
 _NOT_INTO_CGROUP = (EBUSY, EOPNOTSUPP, EACCES, EPERM, ENODEV, ENOENT, EROFS)
 
 _STEPS = ("", "join namespaces", "clone", "enter the cgroup", "become root in the user namespace", "execute init")

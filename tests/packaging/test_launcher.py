@@ -281,11 +281,26 @@ def test_a_directory_as_standard_input(tmp_path: Path) -> None:
                 timeout=60,
             )
             assert done.returncode == status, done.stderr
+            assert "Fatal" not in done.stderr
+            assert "Traceback" not in done.stderr
             assert ("/ociVersion is 1: must be a string" in done.stderr) == bool(status)
         done = subprocess.run([program], stdin=descriptor, capture_output=True, text=True, timeout=60)
         assert (done.stdout, done.stderr) == ("1 True\n", "")
     finally:
         os.close(descriptor)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="this interpreter is initialised before it does anything")
+def test_a_failing_second_phase_is_an_ordinary_error(tmp_path: Path) -> None:
+    """Here for want of a descriptor."""
+    main = "import posix\ndef run_and_exit():\n    taken = []\n    try:\n        while True:\n"
+    main += "            taken.append(posix.dup(2))\n    except OSError:\n        pass\n    try:\n        import json\n"
+    main += "    except SystemError as error:\n        posix.write(1, str(error).encode())\n    posix._exit(0)\n"
+    program = make(tmp_path / "program", package_that(tmp_path, main))
+    done = subprocess.run([program], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert "Fatal" not in done.stderr
+    assert done.stdout == "the interpreter cannot be initialised: error evaluating path"
 
 
 def test_a_library_without_deferral_links(tmp_path: Path) -> None:
