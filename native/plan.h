@@ -122,7 +122,7 @@ enum {
 enum spawn_step {
     STEP_JOIN = 1,
     STEP_CLONE,
-    STEP_CGROUP,
+    STEP_CGROUP, /* a second byte sends init on, when the runtime has moved it there */
     STEP_ROOT_USER,
     STEP_EXEC_INIT,
 };

@@ -48,10 +48,15 @@ static int result(long value)
 
 /* --- the child ------------------------------------------------------------------------------------------------- */
 
-static __attribute__((noreturn)) void child_fail(const struct spawn *request, uint32_t step, int error)
+static int child_say(const struct spawn *request, uint32_t step, int error)
 {
     struct report report = {.kind = REPORT_SHIM, .value = error, .op = step};
-    _exit(send(request->report, &report, sizeof report, MSG_NOSIGNAL) < 0 ? 2 : 1);
+    return send(request->report, &report, sizeof report, MSG_NOSIGNAL) < 0;
+}
+
+static __attribute__((noreturn)) void child_fail(const struct spawn *request, uint32_t step, int error)
+{
+    _exit(child_say(request, step, error) ? 2 : 1);
 }
 
 static long clone_child(const struct spawn *request, uint64_t flags, int *pidfd)
@@ -68,12 +73,21 @@ static long clone_child(const struct spawn *request, uint64_t flags, int *pidfd)
     return syscall(SYS_clone3, &args, sizeof args);
 }
 
-/* A thread that moves itself to a v1 cgroup need not wait for the RCU grace period that moving another one costs. */
-static void enter_cgroups(const struct spawn *request)
+/* A thread that moves itself to a v1 cgroup need not wait for the RCU grace period that moving another one costs.
+ * Returns 0, or the errno of the first that it cannot enter. */
+static int enter_cgroups(const struct spawn *request)
 {
     for (int i = 0; i < request->tasks_count; i++)
         if (write(request->tasks[i], "0", 1) != 1)
-            child_fail(request, STEP_CGROUP, errno);
+            return errno;
+    return 0;
+}
+
+static void wait_for_go(const struct spawn *request)
+{
+    char go;
+    if (read(request->report, &go, 1) != 1)
+        _exit(1); /* the runtime is gone */
 }
 
 static void keep(int fd)
@@ -114,12 +128,14 @@ static void become_root(const struct spawn *request)
 static __attribute__((noreturn)) void become_init(const struct spawn *request)
 {
     const int numbers[] = {request->report, request->plan};
-    char go;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     close(request->runtime);
-    enter_cgroups(request);
-    if (read(request->report, &go, 1) != 1)
-        _exit(1); /* the runtime is gone */
+    int error = enter_cgroups(request);
+    wait_for_go(request);
+    if (error) {
+        child_say(request, STEP_CGROUP, error);
+        wait_for_go(request); /* the runtime places it there, or kills it */
+    }
     if (request->become_root)
         become_root(request);
     execute_init(request, numbers, 2);

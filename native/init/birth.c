@@ -22,20 +22,35 @@ static int failed(int report_fd, uint32_t step, long error)
     return 1;
 }
 
+static long enter_cgroups(char **tasks)
+{
+    long error = 0;
+    for (; *tasks; tasks++) {
+        int fd = number(*tasks);
+        if (!error) {
+            long entered = sys_write(fd, "0", 1);
+            error = entered == 1 ? 0 : entered;
+        }
+        sys_close(fd);
+    }
+    return error;
+}
+
+static int runtime_says_go(int report_fd)
+{
+    char go;
+    return sys_read(report_fd, &go, 1) == 1;
+}
+
 /* The new process: become_init() of shim.c, in C that has no library. */
 static int become_init(int report_fd, int program, int become_root, char **tasks, char **argv)
 {
-    char go;
     sys_prctl(PR_SET_PDEATHSIG, /* SIGKILL */ 9, 0);
-    for (; *tasks; tasks++) {
-        int fd = number(*tasks);
-        long entered = sys_write(fd, "0", 1);
-        sys_close(fd);
-        if (entered != 1)
-            return failed(report_fd, STEP_CGROUP, entered);
-    }
-    if (sys_read(report_fd, &go, 1) != 1)
-        return 1; /* the runtime is gone */
+    long denied = enter_cgroups(tasks);
+    if (!runtime_says_go(report_fd))
+        return 1;
+    if (denied && (say(report_fd, REPORT_SHIM, (int)-denied, STEP_CGROUP) || !runtime_says_go(report_fd)))
+        return 1;
     if (become_root) {
         long error = SYS3(SYS_setresgid, 0, 0, 0);
         if (!error)

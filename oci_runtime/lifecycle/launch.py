@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import posix
-from errno import ENODEV, ENOENT, EPERM
+from errno import EPERM
 
 from oci_runtime._shim import lib
-from oci_runtime.errors import PyociError, SpecError, StateError, SystemCallError
+from oci_runtime.errors import PyociError, SpecError, SystemCallError
+from oci_runtime.lifecycle.container_cgroups import ContainerCgroups
 from oci_runtime.lifecycle.hook_state import hook_state, state_in_container
 from oci_runtime.lifecycle.host_facts import fill_context, is_rootless, warn_of_what_is_left_out
 from oci_runtime.lifecycle.interruption import hold, release, undo_when_interrupted
@@ -28,17 +29,12 @@ from oci_runtime.state.codec import dumps
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeVar
 
     from oci_runtime.lifecycle.requests import CreateRequest
-    from oci_runtime.linux.cgroups.manager import Manager
-    from oci_runtime.linux.cgroups.mounts import ContainerMounts
     from oci_runtime.linux.resctrl import Groups
     from oci_runtime.plan.operations import Plan
     from oci_runtime.spec.types import Config
     from oci_runtime.state.store import Container, Record
-
-    T = TypeVar("T")
 
 
 class Launched:
@@ -153,7 +149,7 @@ class _Launch:
         self.namespaces = Namespaces(self.linux)
         self.joined: list[int] = []
         self.rootless = is_rootless() if request.rootless is None else request.rootless
-        self.cgroups = self._cgroup_manager()
+        self.cgroups = ContainerCgroups(request, config, self.namespaces, self.rootless)
         self.resctrl = self._resctrl_groups()
 
     def run(self, text: bytes, *, wait_for_start: bool) -> Launched:
@@ -170,7 +166,8 @@ class _Launch:
             from oci_runtime.lifecycle.systemd import make_notify_directory
 
             make_notify_directory(self.container)
-        self._make_cgroups()
+        self.undo.add(self.cgroups.remove)
+        self.cgroups.make(self.container, self.warn)
         plan = self._plan(wait_for_start)
         self.undo.add(lambda: close_descriptors(plan))
         child = self._spawn(plan, self._open_descriptors(plan))
@@ -192,27 +189,6 @@ class _Launch:
     def _close_namespaces(self) -> None:
         while self.joined:
             posix.close(self.joined.pop())
-
-    def _cgroup_manager(self) -> Manager | None:
-        from oci_runtime.linux.cgroups.manager import new
-
-        driver = "systemd" if self.request.systemd_cgroup else "cgroupfs"
-        try:
-            return new(
-                self.linux.get("cgroupsPath"),
-                self.request.id,
-                self.linux.get("resources"),
-                driver=driver,
-                annotations=self.config.get("annotations"),
-                rootless=self.rootless,
-            )
-        except StateError:  # a cgroup in use: by whoever has taken the id just now?
-            store.check_free(self.request.root, self.request.id)
-            raise
-        except PyociError as error:
-            if not self._may_be_without_cgroups() or isinstance(error, SpecError):
-                raise
-            return None  # a user, or root of a container, to whom no cgroups are shown
 
     def _resctrl_groups(self) -> Groups | None:
         if "intelRdt" not in self.linux:
@@ -242,7 +218,7 @@ class _Launch:
             "created": created,
             "owner": posix.geteuid(),
             "namespaces": kinds,
-            "cgroups": self.cgroups.to_state() if self.cgroups else None,
+            "cgroups": self.cgroups.to_state(),
             "resctrl": self.resctrl,
             "hooks": [kind for kind, hooks in self.config.get("hooks", {}).items() if hooks],
             "operations": "",
@@ -250,69 +226,17 @@ class _Launch:
             "rootless": self.rootless,
         }
 
-    def _make_cgroups(self) -> None:
-        if self.cgroups:
-            self.undo.add(self._remove_cgroups)
-            if self._may_be_without_cgroups():
-                from oci_runtime.lifecycle.rootless import create_cgroups
-
-                self.cgroups = create_cgroups(self.cgroups, self.container, self._cgroup_owner())
-            else:
-                self.cgroups.create(self._cgroup_owner())
-                self.container.record["cgroups"] = self.cgroups.to_state()  # without what could not be made
-        if self.cgroups:
-            if not self.cgroups.needs_process:
-                self._limit_cgroups(self.cgroups)
-        elif self.rootless:
-            from oci_runtime.lifecycle.rootless import check_without_cgroups
-
-            check_without_cgroups(self.linux, self.namespaces, self.warn)
-
-    def _enter_cgroups(self, enter: Callable[[Manager], T]) -> T:
-        """systemd removes what is empty below its slices, whosever it is, and maybe before a process could be in it."""
-        assert self.cgroups
-        try:
-            return enter(self.cgroups)
-        except SystemCallError as error:
-            if error.errno not in (ENODEV, ENOENT):
-                raise
-        self.cgroups.make_again(self._cgroup_owner())
-        if not self.cgroups.needs_process:
-            self._limit_cgroups(self.cgroups)
-        return enter(self.cgroups)
-
-    def _may_be_without_cgroups(self) -> bool:
-        """A user without a delegated cgroup runs the container in his own, as with runc."""
-        return self.rootless and not self.linux.get("cgroupsPath") and not self.request.systemd_cgroup
-
-    def _limit_cgroups(self, cgroups: Manager) -> None:
-        # device rules come later: mounting may need a device that the process must not use
-        cgroups.apply(self.linux.get("resources"), devices=False)
-
-    def _remove_cgroups(self) -> None:
-        """With whatever a hook may have left in them."""
-        if self.cgroups:
-            self.cgroups.kill_all()
-            self.cgroups.delete()
-
     def _run_poststop_hooks(self) -> None:
         """The end of a container that failed is like that of any other (runtime.md, Lifecycle, steps 2 to 5)."""
         from oci_runtime.lifecycle.delete import run_poststop_hooks
 
         run_poststop_hooks(self.container.record, self.config["hooks"]["poststop"], self.warn)
 
-    def _cgroup_owner(self) -> int | None:
-        if "cgroup" not in self.namespaces.new:
-            return None
-        from oci_runtime.lifecycle.cgroup_ownership import cgroup_owner
-
-        return cgroup_owner(self.config, self.namespaces)
-
     def _plan(self, wait_for_start: bool) -> Plan:
         context = Context(self.request.bundle, self.namespaces)
         fill_context(context, self.request, self.config)
         if any(mount.get("type") in ("cgroup", "cgroup2") for mount in self.config.get("mounts", ())):
-            context.cgroup_mounts = self._cgroup_mounts()
+            context.cgroup_mounts = self.cgroups.mounts()
         if "seccomp" in self.linux:
             from oci_runtime.lifecycle.seccomp import compile_filter
 
@@ -329,14 +253,6 @@ class _Launch:
             if socket:
                 plan.needs(socket)
         return plan
-
-    def _cgroup_mounts(self) -> ContainerMounts:
-        private = "cgroup" in self.namespaces.new
-        if self.cgroups and not self.rootless:
-            return self.cgroups.mounts_for_container(private)
-        from oci_runtime.lifecycle.rootless import cgroup_mounts
-
-        return cgroup_mounts(self.cgroups, self.request.id, private)
 
     def _open_descriptors(self, plan: Plan) -> int:
         """Opens them; returns a descriptor of the user namespace that was needed for it, or -1."""
@@ -385,10 +301,7 @@ class _Launch:
             request.join.append((user_namespace, CLONE_FLAGS["user"]))
         for (kind, _, _), fd in zip(self.namespaces.joined, self.joined, strict=True):
             request.join.append((fd, CLONE_FLAGS[kind]))
-        if self.cgroups:
-            request.tasks = self._enter_cgroups(lambda cgroups: cgroups.tasks_fds())
-            cgroup = self.cgroups.v2_dir_fd()
-            request.cgroup = -1 if cgroup is None else cgroup
+        request.tasks, request.cgroup = self.cgroups.descriptors()
         hold()
         try:
             child = spawn_process(request, plan, self.config["process"])
@@ -409,11 +322,7 @@ class _Launch:
         record = self.container.record
         record["pid"], record["start_time"] = child.pid, start_time(child.pid)
         self.container.save()
-        if self.cgroups and self.cgroups.needs_process:
-            self.cgroups.start(child.pid, self._cgroup_owner())
-            self._limit_cgroups(self.cgroups)
-        elif self.cgroups and not child.in_cgroup:
-            self._enter_cgroups(lambda cgroups: cgroups.add(child.pid))
+        self.cgroups.admit(child)
         reset_affinity(child.pid, self.warn)
         if "user" in self.namespaces.new and not mapped:
             from oci_runtime.linux.user_namespace import map_ids
@@ -430,8 +339,7 @@ class _Launch:
     def _work_meanwhile(self, plan: Plan) -> None:
         """What is needed next is made ready and loaded while init works, on another CPU."""
         self.container.record["operations"] = dumps(plan.after_start())
-        if self.cgroups:
-            self.cgroups.import_devices()
+        self.cgroups.import_devices()
         if self.config["process"].get("rlimits"):
             import oci_runtime.linux.rlimits  # noqa: F401
 
@@ -450,26 +358,19 @@ class _Launch:
                 raise PyociError("init ended before the container was created; was it killed, or out of memory?")
             if report.kind == lib.REPORT_CONSOLE:
                 launched.master = report.descriptor
+            elif spawn.waits_for_cgroup(report):
+                self.cgroups.place(child.pid)
+                child.go()
             elif report.kind != lib.REPORT_SYNC:
                 raise spawn.failure(report, launched.plan)
             else:
                 if not mounted:
-                    self._apply_device_rules()
+                    self.cgroups.apply_devices()  # when the mounts are done, and before any hook, as runc has it
                     mounted = True
                 if report.value != lib.SYNC_HOOKS:
                     break
                 self._run_create_hooks(child)
         self._finish(child, wait_for_start)
-
-    def _apply_device_rules(self) -> None:
-        """When the mounts are done, and before any hook, as runc has it."""
-        if self.cgroups and self.rootless:
-            if not self.request.systemd_cgroup:
-                from oci_runtime.lifecycle.rootless import apply_devices
-
-                apply_devices(self.cgroups, self.linux.get("resources"))
-        elif self.cgroups:
-            self.cgroups.apply_devices(self.linux.get("resources"))
 
     def _run_create_hooks(self, child: spawn.Child) -> None:
         """With the state "created": they are steps 3 to 5 of runtime.md's lifecycle, and "creating" is its step 2. So

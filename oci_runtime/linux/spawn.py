@@ -103,6 +103,11 @@ def receive(socket: int) -> Report | None:
     return Report(bytes(ffi.buffer(report)), descriptor[0])
 
 
+def waits_for_cgroup(report: Report) -> bool:
+    """Whether init could not enter a cgroup, as it was gone, and waits to be placed there: Child.go() sends it on."""
+    return bool(report.kind == lib.REPORT_SHIM and report.op == lib.STEP_CGROUP and report.value == ENODEV)
+
+
 def failure(report: Report, plan: Plan | None) -> PyociError:
     """The error that a REPORT_FAILED or REPORT_SHIM stands for."""
     if report.kind == lib.REPORT_SHIM:

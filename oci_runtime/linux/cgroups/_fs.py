@@ -8,7 +8,7 @@ Functions raise OSError; callers add what the user needs to know.
 from __future__ import annotations
 
 import posix
-from errno import EINVAL
+from errno import EINVAL, ENODEV, ENOENT
 
 from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 V1_MAGIC = 0x27E0EB  # CGROUP_SUPER_MAGIC, statfs(2)
 V2_MAGIC = 0x63677270  # CGROUP2_SUPER_MAGIC
+
+#: What a cgroup that has been removed answers.
+GONE = (ENOENT, ENODEV)
 
 _DIRECTORY = posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC
 # openat2(2)

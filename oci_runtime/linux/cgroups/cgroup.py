@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posix
-from errno import EEXIST, ENODEV, ENOENT, ENOTDIR
+from errno import EEXIST, ENOENT, ENOTDIR
 
 from oci_runtime.errors import Problem, PyociError, SpecError, StateError, SystemCallError
 from oci_runtime.linux.cgroups import _fs
@@ -89,7 +89,7 @@ class Cgroup:
             except OSError as error:
                 # an empty ancestor may be removed by whoever made it, just before we use it
                 tries -= 1
-                if error.errno not in (ENOENT, ENODEV) or not tries:
+                if error.errno not in _fs.GONE or not tries:
                     raise
                 self.reopen()
 
@@ -134,7 +134,7 @@ class Cgroup:
             try:
                 self.dir = _fs.open_dir(self.open_root(), self.path)
             except OSError as error:
-                if error.errno not in (ENOENT, ENODEV, ENOTDIR):
+                if error.errno not in (*_fs.GONE, ENOTDIR):
                     raise SystemCallError(f"cannot open cgroup {self}", error.errno or 0) from None
         return self.dir
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posix
 from errno import EBUSY, EINVAL, ENOENT, EOPNOTSUPP
 
 from oci_runtime.errors import PyociError, SystemCallError
@@ -122,6 +123,8 @@ def _missing(write: Write, why_missing: Callable[[str], str]) -> PyociError:
 def _failure(write: Write, cgroup: Cgroup, error: int, why_missing: Callable[[str], str]) -> PyociError:
     file = write.instead[0] if write.instead else write.files[-1]
     if error == ENOENT:
+        if _is_gone(cgroup):
+            return SystemCallError(f"cannot set {file}: the cgroup {cgroup} is gone", error, write.pointer)
         if cgroup.version == 2 and write.controller not in ["cgroup", *_read(cgroup, "cgroup.controllers").split()]:
             return _missing(write, why_missing)
         return PyociError(f"{write.pointer}: this kernel has no {file}, so the property cannot be set; leave it out")
@@ -134,6 +137,14 @@ def _failure(write: Write, cgroup: Cgroup, error: int, why_missing: Callable[[st
     elif error == EINVAL and (hint := _HINTS.get(file)):
         operation += f" ({hint})"
     return SystemCallError(operation, error, write.pointer)
+
+
+def _is_gone(cgroup: Cgroup) -> bool:
+    try:
+        posix.close(_fs.open_at(cgroup.require(), "cgroup.procs", posix.O_PATH))
+    except OSError as error:
+        return error.errno in _fs.GONE
+    return False
 
 
 _MAYBE_IGNORED = "memory.kmem.limit_in_bytes"

@@ -7,6 +7,7 @@ may happen at any point: what is recorded suffices to find and remove everything
 from __future__ import annotations
 
 from oci_runtime.errors import PyociError, StateError, SystemCallError
+from oci_runtime.linux.cgroups import _fs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     #: of exec --cgroup: paths below the container's cgroup by controller of v1, or one by '' for all; None is nothing
     Subcgroups = Mapping[str, str] | None
+
+#: errno of the SystemCallErrors of a cgroup that somebody has removed.
+GONE = _fs.GONE
 
 
 class Manager:
@@ -192,14 +196,13 @@ class Manager:
 
     def thaw_if_there(self) -> None:
         """Undo freeze(), if nobody has removed the cgroup meanwhile."""
-        from errno import ENODEV, ENOENT
 
         try:
             self.thaw()
         except StateError:
             pass  # it was gone before it was opened
         except SystemCallError as error:
-            if error.errno not in (ENOENT, ENODEV):
+            if error.errno not in GONE:
                 raise
 
     def thaw_below(self) -> None:

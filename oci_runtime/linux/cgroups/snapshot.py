@@ -6,7 +6,7 @@ File formats: the kernel's admin-guide/cgroup-v1 and cgroup-v2.
 from __future__ import annotations
 
 import posix
-from errno import ENODEV, ENOENT, ENOSPC
+from errno import ENOENT, ENOSPC
 
 from oci_runtime.errors import PyociError
 from oci_runtime.linux.cgroups import _fs, limits
@@ -109,7 +109,7 @@ class _Value:
         try:
             return self.read() != self.line
         except OSError as error:
-            return error.errno not in (ENOENT, ENODEV)  # the container has gone
+            return error.errno not in _fs.GONE  # the container has gone
 
     def put_back(self) -> bool:
         try:

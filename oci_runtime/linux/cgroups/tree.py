@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posix
 import time
-from errno import EBUSY, ENODEV, ENOENT, ENOTEMPTY, EOPNOTSUPP
+from errno import EBUSY, ENOTEMPTY, EOPNOTSUPP
 
 from oci_runtime.linux.cgroups import _fs
 
@@ -16,7 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_GONE = (ENOENT, ENODEV)
 _READABLE = posix.O_RDONLY | posix.O_DIRECTORY
 
 
@@ -41,7 +40,7 @@ def _members(directory: int, found: set[int], *, by_threads: bool) -> bool:
         found.update(map(int, _fs.read(directory, "cgroup.procs").split()))
     except OSError as error:
         if error.errno != EOPNOTSUPP:
-            if error.errno in _GONE:
+            if error.errno in _fs.GONE:
                 return False
             raise
         if by_threads:
@@ -64,7 +63,7 @@ def _descendants(top: int) -> Iterator[int]:
     try:
         here = _fs.open_at(top, ".", _READABLE)
     except OSError as error:
-        if error.errno in _GONE:
+        if error.errno in _fs.GONE:
             return
         raise
     try:
@@ -74,7 +73,7 @@ def _descendants(top: int) -> Iterator[int]:
                 try:
                     child = _fs.open_at(here, pending[-1].pop(), _READABLE)
                 except OSError as error:
-                    if error.errno in _GONE:
+                    if error.errno in _fs.GONE:
                         continue
                     raise
                 posix.close(here)
@@ -98,7 +97,7 @@ def thaw_below(top: int) -> None:
             if _fs.read(child, "freezer.self_freezing").strip() == "1":
                 _fs.write(child, "freezer.state", "THAWED")
         except OSError as error:
-            if error.errno not in _GONE:
+            if error.errno not in _fs.GONE:
                 raise
 
 
@@ -109,7 +108,7 @@ def remove(parent: int, name: str) -> bool:
     try:
         here = _fs.open_at(parent, name, _READABLE)
     except OSError as error:
-        if error.errno in _GONE:
+        if error.errno in _fs.GONE:
             return True
         raise
     if _prune(here):
@@ -140,7 +139,7 @@ def _prune(here: int) -> bool:
             here = parent
             everything = rmdir(here, names.pop()) and everything
     except OSError as error:
-        if error.errno not in _GONE:
+        if error.errno not in _fs.GONE:
             raise
         return False  # somebody removes the same tree: look again
     finally:
@@ -154,7 +153,7 @@ def rmdir(parent: int, name: str) -> bool:
     except OSError as error:
         if error.errno in (EBUSY, ENOTEMPTY):
             return False
-        if error.errno not in _GONE and _exists(parent, name):
+        if error.errno not in _fs.GONE and _exists(parent, name):
             raise
     return True
 
@@ -164,7 +163,7 @@ def _exists(parent: int, name: str) -> bool:
     try:
         posix.close(_fs.open_dir(parent, name))
     except OSError as error:
-        return error.errno not in _GONE
+        return error.errno not in _fs.GONE
     return True
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posix
-from errno import EACCES, EBUSY, EINVAL, ENODEV, ENOENT, ENOSPC, EOPNOTSUPP, EPERM, EROFS
+from errno import EACCES, EBUSY, EINVAL, ENOSPC, EOPNOTSUPP, EPERM, EROFS
 
 from oci_runtime.errors import PyociError, StateError, SystemCallError
 from oci_runtime.linux.cgroups import _fs
@@ -274,7 +274,7 @@ class V1(Manager):
         try:
             tree.thaw_below(fd)
         except OSError as error:
-            if error.errno not in (ENOENT, ENODEV):
+            if error.errno not in _fs.GONE:
                 raise SystemCallError(f"cannot thaw what is below {self.find('freezer')}", error.errno or 0) from None
 
     def _kill_by_v2(self) -> bool:
@@ -305,7 +305,7 @@ class V1(Manager):
         try:
             return _fs.read(fd, file).strip()
         except OSError as error:
-            if error.errno in (ENOENT, ENODEV):
+            if error.errno in _fs.GONE:
                 return ""
             raise SystemCallError(f"cannot read {self.find('freezer')}/{file}", error.errno or 0) from None
 

@@ -174,7 +174,7 @@ class V2(Manager):
             add(directory, pid)
             return
         except OSError as error:
-            if path is not None or init_pid <= 0 or error.errno not in (EBUSY, EOPNOTSUPP, ENOENT, ENODEV):
+            if path is not None or init_pid <= 0 or error.errno not in (EBUSY, EOPNOTSUPP, *_fs.GONE):
                 raise subcgroup.cannot_join(self.cgroup, path or "", pid, error) from None
         finally:
             posix.close(directory)
@@ -234,7 +234,7 @@ class V2(Manager):
         try:
             return _fs.read(fd, "cgroup.freeze").strip() == "1"
         except OSError as error:
-            if error.errno in (ENOENT, ENODEV):
+            if error.errno in _fs.GONE:
                 return False
             raise SystemCallError(f"cannot read {self.cgroup}/cgroup.freeze", error.errno or 0) from None
 
@@ -282,7 +282,7 @@ def _events(directory: int) -> str:
     try:
         return _fs.read(directory, "cgroup.events")
     except OSError as error:
-        if error.errno in (ENOENT, ENODEV):
+        if error.errno in _fs.GONE:
             return ""
         raise
 

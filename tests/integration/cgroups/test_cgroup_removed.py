@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cgroup_support import left_over
-from containers import Bundle, Pyoci, cgroups_of, wait_for
+from containers import CHECKOUT, Bundle, Pyoci, cgroups_of, wait_for
 
 CONNECT = {"x86_64": "42 ", "aarch64": "203 "}[os.uname().machine]  # connect(2)
 
@@ -61,4 +62,46 @@ def test_is_made_again_in_v2(bundle: Bundle, pyoci_v2: Pyoci, busy_console: sock
     pid = created_without("cgroup.procs", id, bundle, pyoci_v2, busy_console)
     assert cgroups_of(pid)[""] == f"/{id}"
     pyoci_v2("delete", "--force", id)
+    assert not left_over(id)
+
+
+# Removes the cgroups when the runtime has opened all that it needs of them, and only its clone is left to do.
+REMOVING = f"""#!{sys.executable}
+import glob, os
+from oci_runtime.cli.main import run_and_exit
+from oci_runtime.lifecycle import launch
+
+def remove_and_spawn(*what, spawn=launch.spawn_process):
+    for found in glob.glob("/sys/fs/cgroup/{{0}}") + glob.glob("/sys/fs/cgroup/*/{{0}}"):
+        os.rmdir(found)
+    return spawn(*what)
+
+launch.spawn_process = remove_and_spawn
+run_and_exit()
+"""
+
+
+@pytest.mark.parametrize("joined", [False, True], ids=["new", "joined"])
+def test_is_made_again_for_a_process_that_waits(
+    joined: bool, bundle: Bundle, pyoci: Pyoci, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
+    id = pyoci.new_id()
+    bundle.linux["cgroupsPath"] = f"/{id}"
+    bundle.linux["resources"] = {"pids": {"limit": 17}}
+    if joined:
+        bundle.linux["namespaces"] = [
+            {**namespace, "path": "/proc/self/ns/ipc"} if namespace["type"] == "ipc" else namespace
+            for namespace in bundle.linux["namespaces"]
+        ]
+    removing = bundle.path / "removing"
+    removing.write_text(REMOVING.format(id))
+    removing.chmod(0o755)
+    pyoci.executable = str(removing)
+    container = pyoci.create(bundle.args("sleep", "1000"), id=id)
+    inside = cgroups_of(container.pid)
+    assert {inside[controller] for controller in inside} == {f"/{id}"}
+    limits = [directory / "pids.max" for directory in left_over(id) if (directory / "pids.max").exists()]
+    assert [limit.read_text() for limit in limits] == ["17\n"]
+    container.delete(force=True)
     assert not left_over(id)
