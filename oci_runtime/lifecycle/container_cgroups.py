@@ -85,7 +85,7 @@ class ContainerCgroups:
                 container.record["cgroups"] = self.manager.to_state()  # without what could not be made
         if self.manager:
             if not self.manager.needs_process:
-                self._there(self.manager, self._limit)
+                self._use(self.manager, self._limit)
         elif self._rootless:
             from oci_runtime.lifecycle.rootless import check_without_cgroups
 
@@ -103,7 +103,7 @@ class ContainerCgroups:
         manager.apply(self._resources, devices=False)
         self._limited = True
 
-    def _there(self, manager: Manager, use: Callable[[Manager], T]) -> T:
+    def _use(self, manager: Manager, use: Callable[[Manager], T]) -> T:
         """Uses the cgroups, whoever may remove them meanwhile."""
         from oci_runtime.linux.cgroups.manager import GONE
 
@@ -125,7 +125,7 @@ class ContainerCgroups:
         """Those of spawn.Request: of the v1 cgroups' `tasks`, which the caller closes, and of the v2 cgroup, or -1."""
         if not self.manager:
             return [], -1
-        tasks = self._there(self.manager, lambda manager: manager.tasks_fds())
+        tasks = self._use(self.manager, lambda manager: manager.tasks_fds())
         cgroup = self.manager.v2_dir_fd()
         return tasks, -1 if cgroup is None else cgroup
 
@@ -142,7 +142,7 @@ class ContainerCgroups:
     def place(self, pid: int) -> None:
         """Moves a process into them that could not enter one itself, as it was gone."""
         assert self.manager
-        self._there(self.manager, lambda manager: manager.add(pid))
+        self._use(self.manager, lambda manager: manager.add(pid))
 
     def mounts(self) -> ContainerMounts:
         """What a mount of type cgroup becomes."""

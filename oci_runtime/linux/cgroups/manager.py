@@ -196,7 +196,6 @@ class Manager:
 
     def thaw_if_there(self) -> None:
         """Undo freeze(), if nobody has removed the cgroup meanwhile."""
-
         try:
             self.thaw()
         except StateError:

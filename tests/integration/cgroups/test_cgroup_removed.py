@@ -65,25 +65,31 @@ def test_is_made_again_in_v2(bundle: Bundle, pyoci_v2: Pyoci, busy_console: sock
     assert not left_over(id)
 
 
-# Removes the cgroups when the runtime has opened all that it needs of them, and only its clone is left to do.
+# The runtime, with the cgroups removed just before it calls FUNCTION of MODULE for the first time.
 REMOVING = f"""#!{sys.executable}
 import glob, os
 from oci_runtime.cli.main import run_and_exit
-from oci_runtime.lifecycle import launch
+from MODULE import FUNCTION as call
+import MODULE as module
 
-def remove_and_spawn(*what, spawn=launch.spawn_process):
-    for found in glob.glob("/sys/fs/cgroup/{{0}}") + glob.glob("/sys/fs/cgroup/*/{{0}}"):
+def remove_and_call(*what):
+    module.FUNCTION = call
+    for found in glob.glob("/sys/fs/cgroup/NAME") + glob.glob("/sys/fs/cgroup/*/NAME"):
         os.rmdir(found)
-    return spawn(*what)
+    return call(*what)
 
-launch.spawn_process = remove_and_spawn
+module.FUNCTION = remove_and_call
 run_and_exit()
 """
+LIMITS = "oci_runtime.linux.cgroups.limits", "run"
+BIRTH = "oci_runtime.lifecycle.launch", "spawn_process"  # the `tasks` files are open
 
 
-@pytest.mark.parametrize("joined", [False, True], ids=["new", "joined"])
-def test_is_made_again_for_a_process_that_waits(
-    joined: bool, bundle: Bundle, pyoci: Pyoci, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("place", "joined"), [(LIMITS, False), (BIRTH, False), (BIRTH, True)], ids=["limits", "birth", "birth, joined"]
+)
+def test_is_made_again_at_the_last_moment(
+    place: tuple[str, str], joined: bool, bundle: Bundle, pyoci: Pyoci, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
     id = pyoci.new_id()
@@ -95,12 +101,13 @@ def test_is_made_again_for_a_process_that_waits(
             for namespace in bundle.linux["namespaces"]
         ]
     removing = bundle.path / "removing"
-    removing.write_text(REMOVING.format(id))
+    module, function = place
+    removing.write_text(REMOVING.replace("MODULE", module).replace("FUNCTION", function).replace("NAME", id))
     removing.chmod(0o755)
     pyoci.executable = str(removing)
     container = pyoci.create(bundle.args("sleep", "1000"), id=id)
     inside = cgroups_of(container.pid)
-    assert {inside[controller] for controller in inside} == {f"/{id}"}
+    assert set(inside.values()) == {f"/{id}"}
     limits = [directory / "pids.max" for directory in left_over(id) if (directory / "pids.max").exists()]
     assert [limit.read_text() for limit in limits] == ["17\n"]
     container.delete(force=True)
