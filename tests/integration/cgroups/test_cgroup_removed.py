@@ -74,8 +74,9 @@ import MODULE as module
 
 def remove_and_call(*what):
     module.FUNCTION = call
-    for found in glob.glob("/sys/fs/cgroup/NAME") + glob.glob("/sys/fs/cgroup/*/NAME"):
-        os.rmdir(found)
+    found = glob.glob("/sys/fs/cgroup/NAME") + glob.glob("/sys/fs/cgroup/*/NAME")
+    for directory in set(map(os.path.realpath, found)):  # net_cls is a link to net_cls,net_prio
+        os.rmdir(directory)
     return call(*what)
 
 module.FUNCTION = remove_and_call
