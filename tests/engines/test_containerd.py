@@ -77,15 +77,23 @@ def test_limits_on_the_host(containerd: Containerd) -> None:
 @pytest.mark.usefixtures("memory_limits")
 def test_death_for_want_of_memory(containerd: Containerd) -> None:
     events = containerd.directory / "events"
+
+    def follows() -> str:
+        containerd("namespaces", "label", containerd.namespace, "an=event")
+        return events.read_text()
+
+    eat = "dd if=/dev/zero of=/dev/null bs=200M count=1; echo $?; sleep 1000"
     with open(events, "w") as out:
         follower = subprocess.Popen(["ctr", "events"], env=containerd.env, stdout=out)
         try:
-            eat = "dd if=/dev/zero of=/dev/null bs=200M count=1; echo $?; sleep 0.3"
-            assert containerd.sh(eat, options=Options(memory=20 << 20)) == "137"
-            processes.wait_for(lambda: "/tasks/oom" in events.read_text())
+            processes.wait_for(follows, what="ctr follows events")
+            # It stays until then: of a cgroup that goes, containerd may have no time to see what happened in it.
+            containerd.detached("eats", ("sh", "-c", eat), Options(memory=20 << 20))
+            processes.wait_for(lambda: "/tasks/oom" in events.read_text(), what="containerd tells of it")
         finally:
             follower.terminate()
             follower.wait()
+    processes.wait_for(lambda: "137" in containerd.logs("eats").splitlines(), what="dd has been killed")
 
 
 def test_default_seccomp_profile_and_no_new_privileges(containerd: Containerd) -> None:

@@ -32,7 +32,7 @@ def test_a_directory_over_a_file(docker: Docker, workdir: Path) -> None:
 
 @pytest.mark.usefixtures("memory_limits")
 def test_death_for_want_of_memory_is_told(docker: Docker) -> None:
-    eat = "dd if=/dev/zero of=/dev/null bs=200M count=1; echo $?; sleep 0.3"
+    eat = "dd if=/dev/zero of=/dev/null bs=200M count=1; echo $?; sleep 3"
     docker.start("--name", "o1", "--memory", "20m", "--memory-swap", "20m", command=("sh", "-c", eat))
     docker("wait", "o1")
     assert docker.logs("o1") == "137\n"

@@ -235,7 +235,7 @@ def test_a_directory_over_a_file(podman: Podman, workdir: Path) -> None:
 
 @pytest.mark.usefixtures("memory_limits")
 def test_death_for_want_of_memory_is_told(podman: Podman) -> None:
-    eat = "dd if=/dev/zero of=/dev/null bs=200M count=1; echo $?; sleep 0.3"
+    eat = "dd if=/dev/zero of=/dev/null bs=200M count=1; echo $?; sleep 3"
     podman.start("--name", "o", "--memory", "20m", "--memory-swap", "20m", command=("sh", "-c", eat))
     podman("wait", "o")
     assert podman("logs", "o").stdout == "137\n"

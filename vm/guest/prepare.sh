@@ -24,7 +24,7 @@ for home in /root /home/alice; do
 done
 chown -R alice:alice /home/alice/.ssh
 
-systemctl enable -q ssh.service pyoci-network.service pyoci-ready.service
+systemctl enable -q ssh.service pyoci-network.service pyoci-ready.service pyoci-steady.service
 # Engines are started by the tests, each with a state directory of its own. The rest would only cost time.
 systemctl disable -q docker.service docker.socket containerd.service podman.service podman.socket \
     podman-auto-update.timer podman-auto-update.service podman-restart.service podman-clean-transient.service 2>/dev/null || true

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -177,6 +179,50 @@ def test_oci_suite_is_for_v1() -> None:
     assert suite.suites_of("v1", suite.SUITES) == ["conformance", "integration", "engines"]
     assert suite.suites_of("v2", suite.SUITES) == ["integration", "engines"]
     assert suite.suites_of("v2", ["engines"]) == ["engines"]
+
+
+@pytest.fixture
+def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the console of each machine to come shows when it ends in its suite `integration`; they are mocks."""
+    consoles: list[str] = []
+    monkeypatch.setattr(suite, "ROOT", tmp_path)
+    monkeypatch.setattr("vm.shell.execute", lambda *_, **__: 0)
+    monkeypatch.setattr("vm.shell.fetch", lambda *_: None)
+    monkeypatch.setattr("vm.session.install", lambda *_: None)
+
+    @contextmanager
+    def booted(mode: str) -> Iterator[SimpleNamespace]:
+        console = tmp_path / "console"
+        console.write_text(consoles.pop(0))
+        yield SimpleNamespace(mode=mode, console=console, alive=True)
+
+    def in_machine(machine: SimpleNamespace, name: str, *_: object) -> suite.Outcome:
+        machine.alive = name != "integration" or not machine.console.read_text()
+        return suite.Outcome(machine.mode, name, 0, 1.0, {"passed": 1})
+
+    monkeypatch.setattr(suite, "booted", booted)
+    monkeypatch.setattr(suite, "in_machine", in_machine)
+    return consoles
+
+
+@pytest.mark.parametrize(
+    ("consoles", "expected"),
+    [
+        ([""], ["conformance", "integration", "engines"]),
+        (["Oops: int3: 0000", ""], ["conformance", "integration", "engines"]),
+        (["Oops: int3: 0000", "Oops: int3: 0000"], ["conformance", "machine"]),
+        (["Out of memory"], ["conformance", "machine"]),
+    ],
+)
+def test_what_emulated_processors_do_wrong_is_tried_again_once(
+    machines: list[str], consoles: list[str], expected: list[str]
+) -> None:
+    """Only that, only the suite it happened in and those after it; what ended before stays."""
+    machines += consoles
+    outcomes = suite.in_mode("v1", suite.SUITES, None, Path("archive"), "", 1.0)
+    assert [outcome.suite for outcome in outcomes] == expected
+    assert not machines
+    assert [outcome.red for outcome in outcomes] == [name == "machine" for name in expected]
 
 
 def test_payload_is_what_git_would_take() -> None:
