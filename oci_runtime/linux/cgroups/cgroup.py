@@ -158,23 +158,39 @@ class Cgroup:
         """
         from oci_runtime.linux.cgroups import tree
 
-        try:
-            root = self.open_root()
-        except OSError as error:
-            if error.errno == ENOENT:  # the hierarchy is not mounted, so nothing of ours can be in it
-                return True
-            raise SystemCallError(f"cannot open {self.mount}", error.errno or 0) from None
+        root = self._mounted_root()
+        if root < 0:
+            return True
         self._close_dirs()
-        names = self.path.split("/")
         try:
-            if not _remove_below(root, names, tree.remove):
+            if not _remove_below(root, self.path.split("/"), tree.remove):
                 return False
-            for depth in range(len(names) - 1, self.kept, -1):
-                if not _remove_below(root, names[:depth], tree.rmdir):
-                    break  # others use it now
         except OSError as error:
             raise SystemCallError(f"cannot remove cgroup {self}", error.errno or 0) from None
+        self.remove_ancestors()
         return True
+
+    def remove_ancestors(self) -> None:
+        """Remove those that have been made for the cgroup and that nobody else uses."""
+        from oci_runtime.linux.cgroups import tree
+
+        root = self._mounted_root()
+        names = self.path.split("/")
+        try:
+            for depth in range(len(names) - 1, self.kept, -1):
+                if root < 0 or not _remove_below(root, names[:depth], tree.rmdir):
+                    return
+        except OSError as error:
+            raise SystemCallError(f"cannot remove what is above cgroup {self}", error.errno or 0) from None
+
+    def _mounted_root(self) -> int:
+        """open_root(), or -1 when the hierarchy is not mounted, and nothing of ours can be in it."""
+        try:
+            return self.open_root()
+        except OSError as error:
+            if error.errno == ENOENT:
+                return -1
+            raise SystemCallError(f"cannot open {self.mount}", error.errno or 0) from None
 
     def write(self, name: str, value: str) -> None:
         """Write to a control file; raises SystemCallError."""

@@ -195,7 +195,12 @@ class SystemdV1(V1):
         return super().v2_dir_fd(subcgroups) if self._started else None
 
     def delete(self, timeout: float = 5.0) -> None:
-        _delete(self.unit, self._systemds_tree(), lambda: V1.delete(self, timeout))
+        stopped = _delete(self.unit, self._systemds_tree(), lambda: V1.delete(self, timeout))
+        # create() made cgroups of slices, too, which systemd knows nothing of if it never came to make the unit
+        for cgroup in self._cgroups():
+            if _is_systemds(cgroup):
+                cgroup.kept = len(cgroup.path.split("/")) - 1 - stopped
+                cgroup.remove_ancestors()
 
     def close(self) -> None:
         super().close()
@@ -235,13 +240,13 @@ def _update(unit: Unit, wanted: list[Property], files: Snapshot) -> Snapshot:
     return whole
 
 
-def _delete(unit: Unit, tree: Cgroup, remove: Callable[[], None]) -> None:
-    """Stop the unit, remove what it leaves, and then the slices that nobody needs any more."""
+def _delete(unit: Unit, tree: Cgroup, remove: Callable[[], None]) -> int:
+    """Stop the unit, remove what it leaves, and then the slices that nobody needs any more: how many."""
     try:
         unit.stop()
     finally:
         remove()
-    unit.stop_slices(tree)
+    return unit.stop_slices(tree)
 
 
 def new(

@@ -145,25 +145,27 @@ class Unit:
         bus.stop(self.name.name)
         bus.reset_failed(self.name.name)
 
-    def stop_slices(self, tree: Cgroup) -> None:
-        """Stop the slices that are there on account of the container, as far as nobody else uses them.
+    def stop_slices(self, tree: Cgroup) -> int:
+        """Stop the slices that are there on account of the container, as far as nobody else uses them; how many.
 
         A unit that comes in between is not stopped with its slice: the job ignores dependencies.
         """
         from oci_runtime.linux.cgroups.cgroup import from_state
 
         above = tree.path.split("/")[:-1]
+        depth = len(above)
         while above and above[-1] in self.slices:
             cgroup = from_state([tree.version, ",".join(tree.controllers), tree.mount, "/".join(above), 0])
             try:
                 if cgroup.open() >= 0 and not _is_empty(cgroup):
-                    return
+                    break
                 self.bus.stop(above[-1], "ignore-dependencies")
             except systemd_bus.BusError:
-                return  # the slice is empty, and systemd's
+                break  # the slice is empty, and systemd's
             finally:
                 cgroup.close()
             del above[-1]
+        return depth - len(above)
 
 
 def _is_empty(cgroup: Cgroup) -> bool:

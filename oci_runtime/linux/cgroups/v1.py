@@ -58,12 +58,10 @@ class V1(Manager):
 
                 raise StateError(in_use(cgroup, pids, PATH_POINTER))
         freezer = self.find("freezer")
-        if freezer and freezer.kept:
-            fd = freezer.dir if freezer.dir >= 0 else freezer.base
-            if _fs.read(fd, "freezer.state").strip() != "THAWED":
-                from oci_runtime.linux.cgroups.v2 import is_frozen
+        if freezer and _is_frozen(freezer):
+            from oci_runtime.linux.cgroups.v2 import is_frozen
 
-                raise StateError(is_frozen(freezer, PATH_POINTER))
+            raise StateError(is_frozen(freezer, PATH_POINTER))
 
     def create(self, owner: int | None = None) -> None:
         """As in the interface; `owner` is ignored, v1 cgroups cannot be delegated safely (Runtime Spec)."""
@@ -359,6 +357,19 @@ class V1(Manager):
 
     def _cgroups(self) -> list[Cgroup]:
         return [*self.hierarchies, self.unified] if self.unified else list(self.hierarchies)
+
+
+def _is_frozen(freezer: Cgroup) -> bool:
+    """After probe(): whether it, or the deepest of its ancestors that is there, is frozen or is being frozen."""
+    while freezer.kept:
+        fd = freezer.dir if freezer.dir >= 0 else freezer.base
+        try:
+            return _fs.read(fd, "freezer.state").strip() != "THAWED"
+        except OSError as error:
+            if error.errno not in _fs.GONE:
+                raise
+        freezer.reopen()  # a container that used the same ancestors has been deleted
+    return False
 
 
 def _optional(cgroup: Cgroup) -> bool:

@@ -82,8 +82,17 @@ def remove_and_call(*what):
 module.FUNCTION = remove_and_call
 run_and_exit()
 """
+FREEZER = "oci_runtime.linux.cgroups.v1", "_is_frozen"  # it and what is above it have been looked for
 LIMITS = "oci_runtime.linux.cgroups.limits", "run"
 BIRTH = "oci_runtime.lifecycle.launch", "spawn_process"  # the `tasks` files are open
+
+
+def removing(place: tuple[str, str], id: str, bundle: Bundle) -> str:
+    module, function = place
+    script = bundle.path / "removing"
+    script.write_text(REMOVING.replace("MODULE", module).replace("FUNCTION", function).replace("NAME", id))
+    script.chmod(0o755)
+    return str(script)
 
 
 @pytest.mark.parametrize(
@@ -101,15 +110,27 @@ def test_is_made_again_at_the_last_moment(
             {**namespace, "path": "/proc/self/ns/ipc"} if namespace["type"] == "ipc" else namespace
             for namespace in bundle.linux["namespaces"]
         ]
-    removing = bundle.path / "removing"
-    module, function = place
-    removing.write_text(REMOVING.replace("MODULE", module).replace("FUNCTION", function).replace("NAME", id))
-    removing.chmod(0o755)
-    pyoci.executable = str(removing)
+    pyoci.executable = removing(place, id, bundle)
     container = pyoci.create(bundle.args("sleep", "1000"), id=id)
     inside = cgroups_of(container.pid)
     assert set(inside.values()) == {f"/{id}"}
     limits = [directory / "pids.max" for directory in left_over(id) if (directory / "pids.max").exists()]
     assert [limit.read_text() for limit in limits] == ["17\n"]
+    container.delete(force=True)
+    assert not left_over(id)
+
+
+@pytest.mark.skipif(not Path("/sys/fs/cgroup/freezer").is_dir(), reason="cgroup v2 has no freezer hierarchy")
+@pytest.mark.parametrize("path", ["/{}", "/{}/c"], ids=["itself", "what is above it"])
+def test_goes_while_create_looks_whether_it_is_frozen(
+    path: str, bundle: Bundle, pyoci: Pyoci, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
+    id = pyoci.new_id()
+    bundle.linux["cgroupsPath"] = path.format(id)
+    Path("/sys/fs/cgroup/freezer", id).mkdir()
+    pyoci.executable = removing(FREEZER, id, bundle)
+    container = pyoci.create(bundle.args("sleep", "1000"), id=id)
+    assert cgroups_of(container.pid)["freezer"] == path.format(id)
     container.delete(force=True)
     assert not left_over(id)

@@ -472,6 +472,14 @@ def test_a_failure_leaves_no_unit(systemd: Pyoci, bundle: Bundle, name: str) -> 
     assert not list(CGROUP_ROOT.rglob(f"*{name}*"))
 
 
+def test_a_unit_that_is_refused_leaves_nothing_of_its_slices(systemd: Pyoci, bundle: Bundle, name: str) -> None:
+    """In v1 the process enters some cgroups itself, before systemd knows of them."""
+    bundle.linux["cgroupsPath"] = f"{name}-s.slice:p:{name}"
+    bundle.config["annotations"] = {"org.systemd.property.CollectMode": "uint64 5"}
+    assert "refused StartTransientUnit" in systemd.run(bundle, check=False).err
+    assert not list(CGROUP_ROOT.rglob(f"*{name}*"))
+
+
 def test_the_runtime_is_killed_at_any_moment(systemd: Pyoci, bundle: Bundle, name: str) -> None:
     bundle.linux["cgroupsPath"] = f"{name}.slice:p:{name}"
     bundle.linux["resources"] = {"pids": {"limit": 10}}
