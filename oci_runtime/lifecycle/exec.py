@@ -27,13 +27,19 @@ from oci_runtime.state.status import status
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeVar
 
     from oci_runtime.lifecycle.foreground import Signals
     from oci_runtime.lifecycle.requests import ExecRequest
-    from oci_runtime.linux.cgroups.manager import Manager, Subcgroups
+    from oci_runtime.linux.cgroups.manager import Manager
     from oci_runtime.plan.operations import Plan
     from oci_runtime.spec.types import Config, Process
     from oci_runtime.state.store import Container
+
+    T = TypeVar("T")
+
+# How often the container's cgroups may go, just when they are to be entered.
+_TRIES = 10
 
 
 def exec_process(request: ExecRequest, warn: Callable[[str], None] = to_stderr) -> int:
@@ -77,7 +83,7 @@ def _check_console(request: ExecRequest, process: Process) -> None:
 class _Exec:
     """The steps, each registering its undo."""
 
-    __slots__ = ("config", "container", "process", "request", "signals", "undo", "warn")
+    __slots__ = ("config", "container", "manager", "process", "request", "signals", "undo", "warn")
 
     def __init__(
         self,
@@ -94,6 +100,7 @@ class _Exec:
         self.process = process
         self.undo = undo
         self.warn = warn
+        self.manager: Manager | None = None
         self.signals: Signals | None = None
 
     def run(self) -> tuple[spawn.Child, int]:
@@ -101,11 +108,11 @@ class _Exec:
         init = open_process(record["pid"], record["start_time"])
         if init < 0:
             raise StateError("cannot exec in a stopped container")
-        manager = self._cgroups()
+        self.manager = self._cgroups()
         plan = self._plan()
         self.undo.add(lambda: close_descriptors(plan))
         open_descriptors(plan)
-        child = self._spawn(plan, init, manager)
+        child = self._spawn(plan, init)
         master = self._converse(child, plan)
         wait_for_exec(self.container, child.socket, plan, self.signals, child)
         hold()
@@ -146,7 +153,7 @@ class _Exec:
         with open(f"/proc/{self.container.record['pid']}/setgroups") as file:
             return file.read().strip() == "deny"
 
-    def _spawn(self, plan: Plan, init: int, manager: Manager | None) -> spawn.Child:
+    def _spawn(self, plan: Plan, init: int) -> spawn.Child:
         request = spawn.Request()
         request.process = init
         kinds = self.container.record["namespaces"]
@@ -154,16 +161,8 @@ class _Exec:
             request.process_flags |= CLONE_FLAGS[kind]
         request.become_root = "user" in kinds
         request.preserved = self.request.preserve_fds
-        subcgroups = self.request.cgroup
-        born_inside = True
-        if manager:
-            manager.follow(self.container.record["pid"])
-            cgroup = manager.v2_dir_fd(subcgroups)
-            # where it is born frozen it would not even report, with our signals held; moved there it can be killed
-            born_inside = not manager.is_frozen_at(cgroup)
-            if born_inside:
-                request.cgroup = -1 if cgroup is None else cgroup
-                request.tasks = manager.tasks_fds(subcgroups)
+        manager = self.manager
+        born_inside = not manager or self._use(manager, lambda manager: self._enter(manager, request))
         affinity = self.process.get("execCPUAffinity", {})
         if affinity.get("initial"):
             _set_affinity(0, affinity["initial"], "/process/execCPUAffinity/initial")
@@ -178,14 +177,39 @@ class _Exec:
         self.undo.add(child.kill)
         release()
         if manager and not (born_inside and child.in_cgroup):
-            self._move(manager, child.pid, subcgroups)
+            self._move(manager, child.pid)
         child.go()
         return child
 
-    def _move(self, manager: Manager, pid: int, subcgroups: Subcgroups) -> None:
+    def _use(self, manager: Manager, use: Callable[[Manager], T]) -> T:
+        """Uses the cgroups that the container is in, wherever somebody may move it meanwhile."""
+        from oci_runtime.linux.cgroups.manager import GONE
+
+        tries = _TRIES
+        while True:
+            try:
+                manager.follow(self.container.record["pid"])
+                return use(manager)
+            except SystemCallError as error:
+                tries -= 1
+                if error.errno not in GONE or not tries:
+                    raise
+            manager.close()
+
+    def _enter(self, manager: Manager, request: spawn.Request) -> bool:
+        """Whether the process can be born in the cgroups; `request` says so then."""
+        cgroup = manager.v2_dir_fd(self.request.cgroup)
+        # where it is born frozen it would not even report, with our signals held; moved there it can be killed
+        if manager.is_frozen_at(cgroup):
+            return False
+        request.cgroup = -1 if cgroup is None else cgroup
+        request.tasks = manager.tasks_fds(self.request.cgroup)
+        return True
+
+    def _move(self, manager: Manager, pid: int) -> None:
         record = self.container.record
         try:
-            manager.join_exec(pid, subcgroups, record["pid"])
+            self._use(manager, lambda manager: manager.join_exec(pid, self.request.cgroup, record["pid"]))
         except SystemCallError as error:
             if not record["rootless"] or self.request.cgroup or error.errno not in (EACCES, EPERM, ENOENT):
                 raise
@@ -202,6 +226,9 @@ class _Exec:
                 master = report.descriptor
             elif report.kind == lib.REPORT_SYNC:
                 break
+            elif self.manager and spawn.waits_for_cgroup(report):
+                self._move(self.manager, child.pid)
+                child.go()
             else:
                 raise spawn.failure(report, plan)
         self._finish(child)

@@ -65,17 +65,23 @@ def test_is_made_again_in_v2(bundle: Bundle, pyoci_v2: Pyoci, busy_console: sock
     assert not left_over(id)
 
 
-# The runtime, with the cgroups removed just before it calls FUNCTION of MODULE for the first time.
+# The runtime. Just before it calls FUNCTION of MODULE for the first time, the cgroups are removed, and who is in them
+# is moved above.
 REMOVING = f"""#!{sys.executable}
-import glob, os
+import glob, os, sys
+sys.path.insert(0, "{CHECKOUT}")
 from oci_runtime.cli.main import run_and_exit
 from MODULE import FUNCTION as call
 import MODULE as module
 
 def remove_and_call(*what):
     module.FUNCTION = call
-    found = glob.glob("/sys/fs/cgroup/NAME") + glob.glob("/sys/fs/cgroup/*/NAME")
+    found = glob.glob("/sys/fs/cgroup/NAME") + glob.glob("/sys/fs/cgroup/HIERARCHY/NAME")
     for directory in set(map(os.path.realpath, found)):  # net_cls is a link to net_cls,net_prio
+        with open(directory + "/cgroup.procs") as processes:
+            for process in processes:
+                with open(directory + "/../cgroup.procs", "w") as above:
+                    above.write(process)
         os.rmdir(directory)
     return call(*what)
 
@@ -85,12 +91,13 @@ run_and_exit()
 FREEZER = "oci_runtime.linux.cgroups.v1", "_is_frozen"  # it and what is above it have been looked for
 LIMITS = "oci_runtime.linux.cgroups.limits", "run"
 BIRTH = "oci_runtime.lifecycle.launch", "spawn_process"  # the `tasks` files are open
+EXEC = "oci_runtime.lifecycle.exec", "spawn_process"  # they are here, too
 
 
-def removing(place: tuple[str, str], id: str, bundle: Bundle) -> str:
-    module, function = place
+def removing(place: tuple[str, str], path: str, bundle: Bundle, hierarchy: str = "*") -> str:
     script = bundle.path / "removing"
-    script.write_text(REMOVING.replace("MODULE", module).replace("FUNCTION", function).replace("NAME", id))
+    text = REMOVING.replace("HIERARCHY", hierarchy).replace("NAME", path)
+    script.write_text(text.replace("MODULE", place[0]).replace("FUNCTION", place[1]))
     script.chmod(0o755)
     return str(script)
 
@@ -98,10 +105,7 @@ def removing(place: tuple[str, str], id: str, bundle: Bundle) -> str:
 @pytest.mark.parametrize(
     ("place", "joined"), [(LIMITS, False), (BIRTH, False), (BIRTH, True)], ids=["limits", "birth", "birth, joined"]
 )
-def test_is_made_again_at_the_last_moment(
-    place: tuple[str, str], joined: bool, bundle: Bundle, pyoci: Pyoci, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
+def test_is_made_again_at_the_last_moment(place: tuple[str, str], joined: bool, bundle: Bundle, pyoci: Pyoci) -> None:
     id = pyoci.new_id()
     bundle.linux["cgroupsPath"] = f"/{id}"
     bundle.linux["resources"] = {"pids": {"limit": 17}}
@@ -120,12 +124,29 @@ def test_is_made_again_at_the_last_moment(
     assert not left_over(id)
 
 
-@pytest.mark.skipif(not Path("/sys/fs/cgroup/freezer").is_dir(), reason="cgroup v2 has no freezer hierarchy")
+v1_only = pytest.mark.skipif(not Path("/sys/fs/cgroup/freezer").is_dir(), reason="this machine has cgroup v2 alone")
+
+
+@v1_only
+@pytest.mark.parametrize("hierarchy", ["*", "freezer"])
+def test_exec_follows_the_container_at_the_last_moment(hierarchy: str, bundle: Bundle, pyoci: Pyoci) -> None:
+    """As systemd moves processes, below its slices in v1."""
+    id = pyoci.new_id()
+    bundle.linux["cgroupsPath"] = f"/{id}/c"
+    container = pyoci.run_detached(bundle.args("sleep", "1000"), id=id)
+    pyoci.executable = removing(EXEC, f"{id}/c", bundle, hierarchy)
+    pid_file = bundle.path / "pid"
+    container.exec("sleep", "1000", options=("--detach", "--pid-file", str(pid_file)))
+    inside = cgroups_of(int(pid_file.read_text()))
+    assert inside["freezer"] == f"/{id}"
+    assert inside == cgroups_of(container.pid)
+    container.delete(force=True)
+    assert not left_over(id)
+
+
+@v1_only
 @pytest.mark.parametrize("path", ["/{}", "/{}/c"], ids=["itself", "what is above it"])
-def test_goes_while_create_looks_whether_it_is_frozen(
-    path: str, bundle: Bundle, pyoci: Pyoci, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
+def test_goes_while_create_looks_whether_it_is_frozen(path: str, bundle: Bundle, pyoci: Pyoci) -> None:
     id = pyoci.new_id()
     bundle.linux["cgroupsPath"] = path.format(id)
     Path("/sys/fs/cgroup/freezer", id).mkdir()
