@@ -169,8 +169,9 @@ class SystemdV1(V1):
         for cgroup in self._cgroups():
             _look_again(cgroup)
         super().create(owner)
-        # what systemd has not done: hierarchies without it, and those it leaves alone on this host
-        for cgroup in self._cgroups():
+        # what systemd has not done: hierarchies without it, and those it leaves alone on this host. Its own trees first:
+        # by these it tells whose the process is, and whatever it takes for the caller's it may move in the others
+        for cgroup in sorted(self._cgroups(), key=_is_systemds_own, reverse=True):
             if pid not in cgroup.pids(recursive=False):
                 self._move(cgroup, cgroup.require(), pid)
 
@@ -215,6 +216,10 @@ def _resources(manager: Manager) -> Resources:
 
 def _is_named_systemd(cgroup: Cgroup) -> bool:
     return cgroup.controllers == ("name=systemd",)
+
+
+def _is_systemds_own(cgroup: Cgroup) -> bool:
+    return cgroup.version == 2 or _is_named_systemd(cgroup)
 
 
 def _is_systemds(cgroup: Cgroup) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from containers import CGROUP_ROOT, Bundle, Container, Pyoci, cgroups_of, wait_for
+from containers import CGROUP_ROOT, CHECKOUT, Bundle, Container, Pyoci, cgroups_of, wait_for
 from systemd_support import BOOTED, IS_V2, show, systemctl, units
 
 pytestmark = pytest.mark.skipif(not BOOTED.is_dir(), reason="systemd is not pid 1 here; `make vm-test` has it")
@@ -158,6 +159,38 @@ def test_a_cgroup_that_is_a_slice(running: Callable[..., Container], name: str) 
     assert container.exec("/bin/cat", "/proc/self/cgroup").out.count(f"{name}-x.slice") >= 1
     container.delete(force=True)
     assert units(name) == []
+
+
+# The runtime. Until the process is in systemd's own trees it is one of the caller's to systemd, which moves these in a
+# hierarchy whenever the units of that session come to be limited there.
+MOVED_WITH_THE_CALLER = f"""#!{sys.executable}
+import sys
+sys.path.insert(0, "{CHECKOUT}")
+from oci_runtime.cli.main import run_and_exit
+from oci_runtime.linux.cgroups import systemd
+
+def move(self, cgroup, directory, pid, move=systemd.SystemdV1._move):
+    if cgroup.version == 2 or "name=systemd" in cgroup.controllers:
+        with open("/sys/fs/cgroup/pids/cgroup.procs", "w") as elsewhere:
+            elsewhere.write(str(pid))
+    move(self, cgroup, directory, pid)
+
+systemd.SystemdV1._move = move
+sys.argv.insert(1, "--systemd-cgroup")
+run_and_exit()
+"""
+
+
+@v1_only
+def test_systemd_moves_the_callers_processes_meanwhile(
+    running: Callable[..., Container], systemd: Pyoci, bundle: Bundle, name: str
+) -> None:
+    script = bundle.path / "moving"
+    script.write_text(MOVED_WITH_THE_CALLER)
+    script.chmod(0o755)
+    systemd.executable = str(script)
+    container = running(f"::{name}.slice", pids={"limit": 50})
+    assert set(cgroups_of(container.pid).values()) == {f"/{name}.slice"}
 
 
 def test_a_unit_that_is_there_is_refused_and_left_alone(
