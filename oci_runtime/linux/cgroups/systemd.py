@@ -169,8 +169,8 @@ class SystemdV1(V1):
         for cgroup in self._cgroups():
             _look_again(cgroup)
         super().create(owner)
-        # what systemd has not done: hierarchies without it, and those it leaves alone on this host. Its own trees first:
-        # by these it tells whose the process is, and whatever it takes for the caller's it may move in the others
+        # What systemd has not done: hierarchies without it, and those that it leaves alone here. Its own trees first,
+        # by which it tells whose the process is: what it takes for the caller's it may move in the others.
         for cgroup in sorted(self._cgroups(), key=_is_systemds_own, reverse=True):
             if pid not in cgroup.pids(recursive=False):
                 self._move(cgroup, cgroup.require(), pid)
