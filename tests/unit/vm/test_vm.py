@@ -176,9 +176,15 @@ def test_suite_without_a_test_is_red(tmp_path: Path) -> None:
 
 def test_oci_suite_is_for_v1() -> None:
     """The rest is run in both."""
-    assert suite.suites_of("v1", suite.SUITES) == ["conformance", "integration", "engines"]
-    assert suite.suites_of("v2", suite.SUITES) == ["integration", "engines"]
+    assert suite.suites_of("v1", suite.SUITES) == ["conformance", "integration", "systemd", "engines"]
+    assert suite.suites_of("v2", suite.SUITES) == ["integration", "systemd", "engines"]
     assert suite.suites_of("v2", ["engines"]) == ["engines"]
+
+
+def test_no_test_of_systemd_is_lost() -> None:
+    assert (ROOT / suite.SYSTEMD_TESTS).is_file()
+    assert f"--ignore={suite.SYSTEMD_TESTS}" in suite.command("integration", "v1", "")
+    assert suite.command("systemd", "v1", "")[-1] == suite.SYSTEMD_TESTS
 
 
 @pytest.fixture
@@ -208,8 +214,8 @@ def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize(
     ("consoles", "expected"),
     [
-        ([""], ["conformance", "integration", "engines"]),
-        (["Oops: int3: 0000", ""], ["conformance", "integration", "engines"]),
+        ([""], ["conformance", "integration", "systemd", "engines"]),
+        (["Oops: int3: 0000", ""], ["conformance", "integration", "systemd", "engines"]),
         (["Oops: int3: 0000", "Oops: int3: 0000"], ["conformance", "machine"]),
         (["Out of memory"], ["conformance", "machine"]),
     ],
