@@ -6,7 +6,7 @@ is a process to be in it. What is gone is made and limited again.
 
 from __future__ import annotations
 
-from oci_runtime.errors import PyociError, SpecError, StateError, SystemCallError
+from oci_runtime.errors import PyociError, SpecError, StateError
 from oci_runtime.state import store
 
 TYPE_CHECKING = False
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from oci_runtime.state.store import Container
 
     T = TypeVar("T")
-
-# How often what is gone is made again, until somebody must be against it.
-_TRIES = 10
 
 
 class ContainerCgroups:
@@ -105,21 +102,14 @@ class ContainerCgroups:
 
     def _use(self, manager: Manager, use: Callable[[Manager], T]) -> T:
         """Uses the cgroups, whoever may remove them meanwhile."""
-        from oci_runtime.linux.cgroups.manager import GONE
+        from oci_runtime.linux.cgroups.manager import retry_when_gone
 
-        tries, gone = _TRIES, False
-        while True:
-            try:
-                if gone:
-                    manager.make_again(self._owner())
-                    if self._limited:
-                        self._limit(manager)
-                return use(manager)
-            except SystemCallError as error:
-                tries -= 1
-                if error.errno not in GONE or not tries:
-                    raise
-                gone = True
+        return retry_when_gone(lambda: use(manager), lambda: self._make_again(manager))
+
+    def _make_again(self, manager: Manager) -> None:
+        manager.make_again(self._owner())
+        if self._limited:
+            self._limit(manager)
 
     def descriptors(self) -> tuple[list[int], int]:
         """Those of spawn.Request: of the v1 cgroups' `tasks`, which the caller closes, and of the v2 cgroup, or -1."""

@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-# How often the container's cgroups may go, just when they are to be entered.
-_TRIES = 10
-
 
 def exec_process(request: ExecRequest, warn: Callable[[str], None] = to_stderr) -> int:
     """Runs the process; its exit code, 128 and the signal's number when one killed it, 0 when detached.
@@ -183,18 +180,13 @@ class _Exec:
 
     def _use(self, manager: Manager, use: Callable[[Manager], T]) -> T:
         """Uses the cgroups that the container is in, wherever somebody may move it meanwhile."""
-        from oci_runtime.linux.cgroups.manager import GONE
+        from oci_runtime.linux.cgroups.manager import retry_when_gone
 
-        tries = _TRIES
-        while True:
-            try:
-                manager.follow(self.container.record["pid"])
-                return use(manager)
-            except SystemCallError as error:
-                tries -= 1
-                if error.errno not in GONE or not tries:
-                    raise
-            manager.close()
+        def follow_and_use() -> T:
+            manager.follow(self.container.record["pid"])
+            return use(manager)
+
+        return retry_when_gone(follow_and_use, manager.close)
 
     def _enter(self, manager: Manager, request: spawn.Request) -> bool:
         """Whether the process can be born in the cgroups; `request` says so then."""

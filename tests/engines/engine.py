@@ -16,6 +16,9 @@ from . import cleanup, processes
 from .processes import Terminal
 
 SLEEP = ("sleep", "1000")
+# Runs out of memory when there is a /go, and tells how that ended. An engine watches only what it has started, and what
+# is in a cgroup that goes it may not come to see: something else must go on.
+EAT_MEMORY = "until [ -e /go ]; do sleep 0.1; done; dd if=/dev/zero of=/dev/null bs=200M count=1; echo $?"
 # What the engines are told to make cgroups with: "cgroupfs" or "systemd".
 CGROUP_MANAGER = os.environ.get("PYOCI_CGROUP_MANAGER") or "cgroupfs"
 

@@ -10,7 +10,7 @@ import pytest
 
 from . import cleanup, limits, processes
 from .containerd import Containerd
-from .engine import Bind, Options
+from .engine import EAT_MEMORY, Bind, Options
 
 CAP_SYS_ADMIN = 1 << 21
 
@@ -82,13 +82,11 @@ def test_death_for_want_of_memory(containerd: Containerd) -> None:
         containerd("namespaces", "label", containerd.namespace, "an=event")
         return events.read_text()
 
-    # An engine watches only what it has started, and what is in a cgroup that goes it may not come to see.
-    eat = "until [ -e /go ]; do sleep 0.1; done; dd if=/dev/zero of=/dev/null bs=200M count=1; echo $?; sleep 1000"
     with open(events, "w") as out:
         follower = subprocess.Popen(["ctr", "events"], env=containerd.env, stdout=out)
         try:
             processes.wait_for(follows, what="ctr follows events")
-            containerd.detached("eats", ("sh", "-c", eat), Options(memory=20 << 20))
+            containerd.detached("eats", ("sh", "-c", EAT_MEMORY + "; sleep 1000"), Options(memory=20 << 20))
             containerd.exec("eats", ("touch", "/go"))
             processes.wait_for(lambda: "/tasks/oom" in events.read_text(), what="containerd tells of it")
         finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from .docker import Docker
-from .engine import Bind, Options
+from .engine import EAT_MEMORY, Bind, Options
 
 
 def test_the_runtime_is_known(docker: Docker) -> None:
@@ -32,9 +32,9 @@ def test_a_directory_over_a_file(docker: Docker, workdir: Path) -> None:
 
 @pytest.mark.usefixtures("memory_limits")
 def test_death_for_want_of_memory_is_told(docker: Docker) -> None:
-    # An engine watches only what it has started, and what is in a cgroup that goes it may not come to see.
-    eat = "until [ -e /go ]; do sleep 0.1; done; dd if=/dev/zero of=/dev/null bs=200M count=1; echo $?; sleep 3"
-    docker.start("--name", "o1", "--memory", "20m", "--memory-swap", "20m", command=("sh", "-c", eat))
+    docker.start(
+        "--name", "o1", "--memory", "20m", "--memory-swap", "20m", command=("sh", "-c", EAT_MEMORY + "; sleep 3")
+    )
     docker("exec", "o1", "touch", "/go")
     docker("wait", "o1")
     assert docker.logs("o1") == "137\n"

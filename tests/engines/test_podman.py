@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from . import processes
+from .engine import EAT_MEMORY
 from .image import rootfs_tar
 from .podman import Podman
 
@@ -235,9 +236,9 @@ def test_a_directory_over_a_file(podman: Podman, workdir: Path) -> None:
 
 @pytest.mark.usefixtures("memory_limits")
 def test_death_for_want_of_memory_is_told(podman: Podman) -> None:
-    # An engine watches only what it has started, and what is in a cgroup that goes it may not come to see.
-    eat = "until [ -e /go ]; do sleep 0.1; done; dd if=/dev/zero of=/dev/null bs=200M count=1; echo $?; sleep 3"
-    podman.start("--name", "o", "--memory", "20m", "--memory-swap", "20m", command=("sh", "-c", eat))
+    podman.start(
+        "--name", "o", "--memory", "20m", "--memory-swap", "20m", command=("sh", "-c", EAT_MEMORY + "; sleep 3")
+    )
     podman("exec", "o", "touch", "/go")
     podman("wait", "o")
     assert podman("logs", "o").stdout == "137\n"

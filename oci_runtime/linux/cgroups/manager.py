@@ -11,8 +11,8 @@ from oci_runtime.linux.cgroups import _fs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
+    from collections.abc import Callable, Mapping
+    from typing import Any, TypeVar
 
     from oci_runtime.linux.cgroups.cgroup import Cgroup
     from oci_runtime.linux.cgroups.mounts import ContainerMounts
@@ -23,9 +23,27 @@ if TYPE_CHECKING:
 
     #: of exec --cgroup: paths below the container's cgroup by controller of v1, or one by '' for all; None is nothing
     Subcgroups = Mapping[str, str] | None
+    T = TypeVar("T")
 
 #: errno of the SystemCallErrors of a cgroup that somebody has removed.
 GONE = _fs.GONE
+# How often cgroups may go just when they are used, until somebody must be against them.
+_TRIES = 10
+
+
+def retry_when_gone(use: Callable[[], T], find_again: Callable[[], None]) -> T:
+    """What `use` of cgroups gives; when somebody has removed one, `find_again` and another use. SystemCallError."""
+    tries, gone = _TRIES, False
+    while True:
+        try:
+            if gone:
+                find_again()
+            return use()
+        except SystemCallError as error:
+            tries -= 1
+            if error.errno not in GONE or not tries:
+                raise
+            gone = True
 
 
 class Manager:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cgroup_support import left_over
+from cgroup_support import left_over, v1_only
 from containers import CHECKOUT, Bundle, Pyoci, cgroups_of, wait_for
 
 CONNECT = {"x86_64": "42 ", "aarch64": "203 "}[os.uname().machine]  # connect(2)
@@ -122,9 +122,6 @@ def test_is_made_again_at_the_last_moment(place: tuple[str, str], joined: bool, 
     assert [limit.read_text() for limit in limits] == ["17\n"]
     container.delete(force=True)
     assert not left_over(id)
-
-
-v1_only = pytest.mark.skipif(not Path("/sys/fs/cgroup/freezer").is_dir(), reason="this machine has cgroup v2 alone")
 
 
 @v1_only
