@@ -8,6 +8,7 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from vm import checkout, session, shell
@@ -143,7 +144,7 @@ def in_suites(
 ) -> Iterator[Outcome]:
     """Run suites in a machine, bring its logs back to `results`, and yield how each ended.
 
-    Raises VmError when the machine ends, EmulatorError when its emulated processors are why.
+    Raises VmError when the machine ends.
     """
     shell.execute(machine, ["sh", "-c", f"rm -rf {session.RESULTS}; mkdir {session.RESULTS}"])
     if programs:
@@ -152,13 +153,23 @@ def in_suites(
         for suite in wanted:
             outcome = in_machine(machine, suite, results, keyword, timeout)
             if not machine.alive:
-                kind = EmulatorError if LATE_BREAKPOINT in machine.console.read_bytes() else VmError
-                raise kind(f"the machine ended in {suite}; the console's end:\n{tail(machine.console)}")
+                raise VmError(f"the machine ended in {suite}; the console's end:\n{tail(machine.console)}")
             yield outcome
         shell.execute(machine, ["sh", "-c", f"journalctl -b --no-pager >{session.RESULTS}/journal.log"])
         shell.fetch(machine, session.RESULTS, results)
     finally:
         run(["cp", machine.console, results / "console.log"])
+
+
+@contextmanager
+def emulator_told_apart(machine: Machine) -> Iterator[None]:
+    """What fails is an EmulatorError when emulated processors are why, though QEMU may take a while to end."""
+    try:
+        yield
+    except VmError as error:
+        if LATE_BREAKPOINT in machine.console.read_bytes():
+            raise EmulatorError(str(error)) from error
+        raise
 
 
 def in_mode(
@@ -169,7 +180,7 @@ def in_mode(
     begin = time.monotonic()
     while len(outcomes) < len(wanted):
         try:
-            with booted(mode) as machine:
+            with booted(mode) as machine, emulator_told_apart(machine):
                 session.install(machine, archive)
                 left = wanted[len(outcomes) :]
                 for outcome in in_suites(machine, left, programs, results, keyword, timeout):

@@ -189,7 +189,10 @@ def test_no_test_of_systemd_is_lost() -> None:
 
 @pytest.fixture
 def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the console of each machine to come shows when it ends in its suite `integration`; they are mocks."""
+    """What the console of each machine to come shows when it ends in its suite `integration`; they are mocks.
+
+    One whose console says "panic" is only about to end.
+    """
     consoles: list[str] = []
     monkeypatch.setattr(suite, "ROOT", tmp_path)
     monkeypatch.setattr("vm.shell.execute", lambda *_, **__: 0)
@@ -203,7 +206,10 @@ def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         yield SimpleNamespace(mode=mode, console=console, alive=True)
 
     def in_machine(machine: SimpleNamespace, name: str, *_: object) -> suite.Outcome:
-        machine.alive = name != "integration" or not machine.console.read_text()
+        console = machine.console.read_text() if name == "integration" else ""
+        if "panic" in console:
+            raise host.VmError("results could not be brought")
+        machine.alive = not console
         return suite.Outcome(machine.mode, name, 0, 1.0, {"passed": 1})
 
     monkeypatch.setattr(suite, "booted", booted)
@@ -216,7 +222,9 @@ def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     [
         ([""], ["conformance", "integration", "systemd", "engines"]),
         (["Oops: int3: 0000", ""], ["conformance", "integration", "systemd", "engines"]),
+        (["Oops: int3: 0000; panic", ""], ["conformance", "integration", "systemd", "engines"]),
         (["Oops: int3: 0000", "Oops: int3: 0000"], ["conformance", "machine"]),
+        (["panic"], ["conformance", "machine"]),
         (["Out of memory"], ["conformance", "machine"]),
     ],
 )
