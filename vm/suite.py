@@ -8,13 +8,12 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from vm import checkout, session, shell
 from vm.environment import CHECKOUT
 from vm.host import ROOT, VmError, run, say, tail
-from vm.machine import Machine, booted
+from vm.machine import EmulatorError, Machine, booted, emulator_told_apart
 
 PROGRAMS = "/opt/conformance"  # in the machine
 TIMEOUT = 5400.0  # seconds for one suite; emulated, on a busy host, the longest takes half of that
@@ -24,15 +23,6 @@ PYTHON = f"{CHECKOUT}/.venv/bin/python"
 #: Goes alone: where a unit gets or loses a v1 controller systemd moves processes of others, and removes their cgroups.
 SYSTEMD_TESTS = "tests/integration/cgroups/test_systemd.py"
 SUITES = ("conformance", "integration", "systemd", "engines")
-
-
-# What a kernel says when a processor meets the breakpoint of a patch that has ended, as only emulated ones do: QEMU
-# forgets its translation of code before that code is written, and may translate the old code once more in between.
-LATE_BREAKPOINT = b"Oops: int3"
-
-
-class EmulatorError(VmError):
-    """A machine that has failed through no fault of what ran in it."""
 
 
 class Outcome:
@@ -159,17 +149,6 @@ def in_suites(
         shell.fetch(machine, session.RESULTS, results)
     finally:
         run(["cp", machine.console, results / "console.log"])
-
-
-@contextmanager
-def emulator_told_apart(machine: Machine) -> Iterator[None]:
-    """What fails is an EmulatorError when emulated processors are why, though QEMU may take a while to end."""
-    try:
-        yield
-    except VmError as error:
-        if LATE_BREAKPOINT in machine.console.read_bytes():
-            raise EmulatorError(str(error)) from error
-        raise
 
 
 def in_mode(

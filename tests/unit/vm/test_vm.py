@@ -239,6 +239,28 @@ def test_what_emulated_processors_do_wrong_is_tried_again_once(
     assert [outcome.red for outcome in outcomes] == [name == "machine" for name in expected]
 
 
+def test_a_boot_that_emulated_processors_end_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only that, and not for ever; QEMU is a mock."""
+    consoles: list[str] = []
+
+    def boot_once(mode: str, *, keep: float) -> machine.Machine:
+        made = machine.Machine(tmp_path, mode, 0, 0)
+        made.console.write_text(consoles.pop(0))
+        with machine.emulator_told_apart(made):
+            if made.console.read_text():
+                raise host.VmError("it ended while booting")
+        return made
+
+    monkeypatch.setattr("vm.machine.boot_once", boot_once)
+    consoles += ["Oops: int3: 0000", "Oops: int3: 0000", ""]
+    assert machine.boot("v1").mode == "v1"
+    for more in (["no root file system"], ["Oops: int3: 0000"] * machine.BOOTS):
+        consoles += more
+        with pytest.raises(host.VmError):
+            machine.boot("v1")
+        assert not consoles
+
+
 def test_payload_is_what_git_would_take() -> None:
     """Sources, and nothing that was built."""
     names = checkout.files()
