@@ -35,7 +35,7 @@ CPU = "max,-avx,-avx2,-la57,-smap,-smep,-pku"
 # What a kernel says when a processor meets the breakpoint of a patch that has ended, as only emulated ones do: QEMU
 # forgets its translation of code before that code is written, and may translate the old code once more in between.
 LATE_BREAKPOINT = b"Oops: int3"
-# How often a machine is booted that ends so: on one host it did in two boots of twelve.
+# How often a machine is booted that ends so, as one did in twelve boots on a fast host, and maybe a second.
 BOOTS = 4
 BOOT_SECONDS = float(os.environ.get("PYOCI_VM_BOOT_SECONDS") or 300)
 
