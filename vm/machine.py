@@ -170,7 +170,8 @@ def emulator_told_apart(machine: Machine) -> Iterator[None]:
         yield
     except VmError as error:
         if LATE_BREAKPOINT in machine.console.read_bytes():
-            raise EmulatorError(str(error)) from error
+            why = "its processors are emulated, and one ran code that another had replaced"
+            raise EmulatorError(f"{error}\n{why}") from error
         raise
 
 
@@ -179,8 +180,8 @@ def boot(mode: str, *, keep: float = 0) -> Machine:
     for _ in range(BOOTS - 1):
         try:
             return boot_once(mode, keep=keep)
-        except EmulatorError:
-            say("its processors are emulated, and one ran code that another had replaced: once more")
+        except EmulatorError as error:
+            say(f"{error}: once more")
     return boot_once(mode, keep=keep)
 
 

@@ -169,7 +169,7 @@ def in_mode(
             tries -= 1
             if not tries or not isinstance(error, EmulatorError):
                 return [*outcomes, Outcome(mode, "machine", 125, time.monotonic() - begin, {})]
-            say("its processors are emulated, and one ran code that another had replaced: that suite once more")
+            say("that suite once more")
     return outcomes
 
 
