@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,26 @@ PREFIX = "pyoci-bench-"  # of every folder and cgroup that the benchmark makes, 
 IN_TREE = "/usr/local/bin/pyoci"
 # The folder and the sources, where enter.sh shows them.
 FOLDER, SOURCES = "/mnt", "/srv"
+PR_SET_CHILD_SUBREAPER = 36
+# The beginning of a command that runs in a mount and a pid namespace and ends with its caller
+NAMESPACES = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"]
 
 
-def namespaces() -> list[str]:
-    """The beginning of a command that runs in a mount and a pid namespace and ends with its caller."""
-    return ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"]
+def run_in_namespaces(command: list[str]) -> int:
+    """Exit status of a command in a mount and a pid namespace. When this returns or raises every process of them has
+    ended: a runtime that was still ending would make cgroups, or remove them, under the hands of who cleans up."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # gets the namespace's pid 1 when unshare has been killed
+    process = subprocess.Popen([*NAMESPACES, *command], stdin=subprocess.DEVNULL)
+    try:
+        return process.wait()
+    finally:
+        process.kill()
+        process.wait()
+        with suppress(ChildProcessError):
+            while True:
+                os.wait()  # pid 1 ends after all others of its namespace: pid_namespaces(7)
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 0)
 
 
 def measure(job: dict[str, Any], tree: Path | None, folder: Path, installed: Path) -> dict[str, Any]:
@@ -40,12 +56,9 @@ def measure(job: dict[str, Any], tree: Path | None, folder: Path, installed: Pat
     build_tool(folder / "measure")
     enter = ["sh", str(HERE / "enter.sh"), str(folder), str(ROOT), str(tree or ""), str(installed), "--"]
     python = ["/usr/bin/python3" if tree else sys.executable, "-B", "-m", "bench.worker", FOLDER]
-    worker = subprocess.Popen([*namespaces(), *enter, *python], stdin=subprocess.DEVNULL)
     try:
-        status = worker.wait()
+        status = run_in_namespaces([*enter, *python])
     finally:
-        worker.kill()
-        worker.wait()
         bundles.remove_cgroups(job["cgroup"], patience=60)
     if status:
         raise BenchError(f"measuring in the {job['place']} place failed")
@@ -84,14 +97,15 @@ def scratch() -> Iterator[Path]:
 
 
 def sweep() -> None:
-    """Removes what a benchmark left that was killed and could not."""
+    """Removes what a benchmark left that was killed and could not; another one may do the same at the same time."""
     left = [*Path("/var/tmp").glob(f"{PREFIX}*"), *(p for m in bundles.cgroup_mounts() for p in m.glob(f"{PREFIX}*"))]
     for path in left:
         pid = path.name.removeprefix(PREFIX).partition("-")[0]
         if not pid.isdigit() or Path(f"/proc/{pid}").exists():
             continue
         if path.is_relative_to("/var/tmp"):
-            shutil.rmtree(path)
+            with suppress(FileNotFoundError):
+                shutil.rmtree(path)
         else:
             bundles.remove_cgroups(path.name, patience=10)
 

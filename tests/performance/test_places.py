@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
+import pytest
+
+from bench import bundles, places
 from bench.places import PREFIX
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +30,49 @@ with places.scratch() as folder:
     (folder / "local").mkdir()
     print(json.dumps(places.measure(job, Path(tree), folder / "bench", folder / "local")))
 """
+
+
+class Interrupted(Exception):
+    """What a signal handler raises."""
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise Interrupted
+
+
+def _running(command: str) -> list[int]:
+    """The pids of this command, of whatever namespace they are."""
+    done = subprocess.run(["pgrep", "-fx", command], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return [int(pid) for pid in done.stdout.split()]
+
+
+def test_what_is_interrupted_has_ended() -> None:
+    """Fails without the wait for orphans: hundreds of processes need some time to be killed."""
+    sleep, count = "sleep 86400.125", 400
+    found: list[int] = []
+
+    def interrupt_when_there_are_all() -> None:
+        while len(found) < count:
+            time.sleep(0.1)
+            found[:] = _running(sleep)
+        os.kill(os.getpid(), signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, _interrupt)
+    try:
+        threading.Thread(target=interrupt_when_there_are_all, daemon=True).start()
+        with pytest.raises(Interrupted):
+            places.run_in_namespaces(["sh", "-c", f"for i in $(seq {count}); do {sleep} & done; wait"])
+        left = [pid for pid in found if Path(f"/proc/{pid}").exists()]
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert len(found) == count
+    assert not left
+
+
+def test_a_cgroup_that_another_one_removes() -> None:
+    began = time.monotonic()
+    bundles.remove_cgroup(f"/sys/fs/cgroup/{PREFIX}gone", began + 60)
+    assert time.monotonic() < began + 30
 
 
 def test_a_tree_is_entered(pyoci: Path, tmp_path: Path) -> None:
