@@ -42,13 +42,13 @@ def remove_cgroup(top: Path) -> list[Path]:
     found = (Path(base) / name for base, names, _ in os.walk(top) for name in names)
     below = sorted(found, key=lambda path: -len(path.parts))
     for group in [*below, top]:
-        for pid in (group / "cgroup.procs").read_text().split():
-            os.kill(int(pid), signal.SIGKILL)
         deadline = time.monotonic() + 5
         while group.exists():
             try:
+                for pid in (group / "cgroup.procs").read_text().split():
+                    os.kill(int(pid), signal.SIGKILL)
                 group.rmdir()
-            except OSError:
+            except OSError:  # of a process or a cgroup that is on its way out, too
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)

@@ -10,6 +10,7 @@ import subprocess
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,8 @@ def destroy(name: str) -> None:
             if kind.exists() and kind.read_text() == "threaded\n":
                 continue  # its domain has its processes
             for pid in Path(directory, "cgroup.procs").read_text().split():
-                os.kill(int(pid), signal.SIGKILL)
+                with suppress(ProcessLookupError):  # on its way out
+                    os.kill(int(pid), signal.SIGKILL)
     deadline = time.monotonic() + 60
     while tops := left_over(name):
         for top in tops:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from busybox import busybox
-from containers import CGROUP_ROOT, DIRECTORIES, Bundle, Pyoci, wait_for
+from containers import CGROUP_ROOT, DIRECTORIES, Bundle, Pyoci, removed, wait_for
 from ordinary_user import User
 
 APPLETS = (
@@ -221,16 +221,8 @@ class Delegation:
         self._keeper.kill()
         self._keeper.wait()
         for path in [*sorted(left, key=len, reverse=True), *reversed(self.directories)]:
-            wait_for(lambda path=path: _is_removed(path), what=f"{path} can be removed")  # type: ignore[misc]
+            wait_for(lambda path=path: removed(path), what=f"{path} can be removed")  # type: ignore[misc]
         return left
-
-
-def _is_removed(path: str | Path) -> bool:
-    try:
-        os.rmdir(path)
-    except OSError:
-        return not os.path.exists(path)
-    return True
 
 
 @contextmanager
