@@ -54,6 +54,7 @@ def _start(hook: Hook, stdin: int, output: int) -> int:
         (posix.POSIX_SPAWN_DUP2, output, 1),
         (posix.POSIX_SPAWN_DUP2, output, 2),
     ]
+    lib.sys_close_on_exec(3)  # what the caller forgot to close is none of the hook's: it may be a daemon's beginning
     environment = dict(variable.partition("=")[::2] for variable in hook["env"]) if "env" in hook else posix.environ
     return posix.posix_spawn(
         hook["path"],

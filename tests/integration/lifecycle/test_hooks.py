@@ -151,6 +151,22 @@ def test_hooks_have_their_signals_at_default(bundle: Bundle, notes: Path, pyoci:
         assert int(masks["SigBlk"], 16) == 0, kind
 
 
+def test_hooks_do_not_inherit_what_the_engine_left_open(
+    bundle: Bundle, notes: Path, pyoci: Pyoci, tmp_path: Path
+) -> None:
+    """For those in the container it is CVE-2024-21626."""
+    bundle.config["hooks"] = {
+        kind: [hook(f"for each in /proc/$$/fd/*; do readlink $each; done > {notes}/{kind}; :")] for kind in KINDS
+    }
+    bundle.args("sleep", "100")
+    with (tmp_path / "forgotten").open("w") as leaked:
+        container = pyoci.create(bundle, pass_fds=[leaked.fileno()])
+        pyoci("start", container.id, pass_fds=[leaked.fileno()])
+        pyoci("delete", "--force", container.id, pass_fds=[leaked.fileno()])
+    for kind in KINDS:
+        assert "forgotten" not in (notes / kind).read_text(), kind
+
+
 @pytest.mark.parametrize("kind", KINDS[:5])
 @pytest.mark.parametrize("verb", ["create and start", "run", "run --detach"])
 def test_failing_hook(kind: str, verb: str, bundle: Bundle, notes: Path, pyoci: Pyoci) -> None:
