@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from interpreter import PYTHON
 
 if TYPE_CHECKING:
     from containers import Bundle, Pyoci
@@ -79,7 +80,7 @@ def imports_of(pyoci: Pyoci, directory: Path, script: Path) -> object:
         report.unlink(missing_ok=True)
         watched = directory / "watched.py"  # no -c, whose source Python 3.13 gives to linecache
         watched.write_text(WATCHED)
-        argv = ["/usr/bin/python3", "-I", "-S", str(watched), str(script), str(report)]
+        argv = [PYTHON, "-I", "-S", str(watched), str(script), str(report)]
         argv += pyoci.command(*arguments)[1:]
         # no pipe, which a container that goes on would keep open
         with open(directory / "errors", "w+") as errors:
@@ -162,7 +163,7 @@ def test_peak_memory_of_the_runtime(pyoci: Pyoci, bundle: Bundle, directory: Pat
     pyoci(command, "--bundle", str(bundle.path), "warm")  # fills the seccomp cache
     pyoci("delete", "--force", "warm")
     report = directory / "peak"
-    argv = ["/usr/bin/python3", "-I", "-S", "-c", MEASURED, str(report)]
+    argv = [PYTHON, "-I", "-S", "-c", MEASURED, str(report)]
     argv += pyoci.command(command, "--bundle", str(bundle.path), "measured")
     quiet = subprocess.DEVNULL
     subprocess.run(argv, stdin=quiet, stdout=quiet, timeout=120, check=True)

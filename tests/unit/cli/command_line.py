@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from interpreter import PYTHON
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 _PROGRAM = """
@@ -19,7 +21,7 @@ run_and_exit()
 def pyoci(*arguments: str, fake: str = "", shell: str = "", **options: object) -> subprocess.CompletedProcess[bytes]:
     """Runs `pyoci ARGUMENTS`. `fake` is Python that runs first; `shell` are redirections of sh(1), such as '<&-'."""
     program = _PROGRAM.format(repository=str(REPOSITORY), fake=fake)
-    command = ["/usr/bin/python3", "-I", "-S", "-c", program, *arguments]
+    command = [PYTHON, "-I", "-S", "-c", program, *arguments]
     if shell:
         command = ["/bin/sh", "-c", f'exec "$0" "$@" {shell}', *command]
     return subprocess.run(command, capture_output=True, timeout=30, check=False, **options)  # type: ignore[call-overload, no-any-return]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from command_line import REPOSITORY, lifecycle, pyoci
+from interpreter import PYTHON
 
 from oci_runtime.cli.main import COMMANDS
 
@@ -404,7 +405,7 @@ def test_nobody_reads_the_output() -> None:
     program = ["-c", f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); import oci_runtime.__main__", "--help"]
     try:
         done = subprocess.run(
-            ["/usr/bin/python3", "-I", "-S", *program], stdout=writer, stderr=subprocess.PIPE, timeout=30, check=False
+            [PYTHON, "-I", "-S", *program], stdout=writer, stderr=subprocess.PIPE, timeout=30, check=False
         )
     finally:
         os.close(writer)

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from interpreter import PYTHON
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -23,5 +24,5 @@ except (ValueError, StopIteration) as error:
 @pytest.mark.parametrize("text", ["", "{", '{"a"', '{"a":', '{"a":1,', '{"a":"', "[1,", "[1 2]", '"\\x"', "nul", "\0"])
 def test_broken_text(text: str) -> None:
     program = _PROGRAM.format(repository=str(REPOSITORY), text=text)
-    done = subprocess.run(["/usr/bin/python3", "-I", "-S", "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([PYTHON, "-I", "-S", "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout in ("ValueError\n", "StopIteration\n")

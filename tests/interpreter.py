@@ -1,0 +1,8 @@
+"""The interpreter that pyoci is built with, outside of the tests' virtual environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+PYTHON = os.path.realpath(sys.executable)
