@@ -16,8 +16,8 @@ sys.path.insert(0, {repository!r})
 from oci_runtime.state.codec import loads
 try:
     loads({text!r})
-except (ValueError, StopIteration) as error:
-    print(type(error).__name__)
+except (ValueError, StopIteration):
+    print("refused")
 """
 
 
@@ -25,4 +25,4 @@ except (ValueError, StopIteration) as error:
 def test_broken_text(text: str) -> None:
     program = _PROGRAM.format(repository=str(REPOSITORY), text=text)
     done = subprocess.run([PYTHON, "-I", "-S", "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout in ("ValueError\n", "StopIteration\n")
+    assert done.stdout == "refused\n"
