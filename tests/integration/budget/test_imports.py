@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from containers import Bundle, Pyoci
 
 # Built into the interpreter, or loaded by it before the first line of ours; _cffi_backend and _json are shared objects.
-# Debian's interpreter has _blake2, _struct, fcntl and select built in; elsewhere they are shared objects, too.
+# Debian's interpreter has _blake2, _socket, _struct, fcntl and select built in; elsewhere they are shared objects, too.
 ALLOWED = set(sys.builtin_module_names) | {
     "_blake2",
+    "_socket",
     "_struct",
     "fcntl",
     "select",
