@@ -143,6 +143,18 @@ def nodes(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
+def use_default_devices() -> int:
+    """Exit status 0 if these can be used and no other."""
+    for device in ("null", "zero", "full", "random", "urandom"):
+        os.close(os.open(f"/dev/{device}", os.O_RDWR))
+    os.close(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY))
+    try:
+        os.open("/dev/kmsg", os.O_RDONLY)
+    except OSError as error:
+        return 0 if error.errno == errno.EPERM else 1
+    return 2
+
+
 @v1_only
 class TestV1:
     @pytest.mark.parametrize("rules", OVERLAPPING)
@@ -156,18 +168,8 @@ class TestV1:
             created({"devices": rules})
 
     def test_default_devices(self, created: Make) -> None:
-        def use() -> int:
-            for device in ("null", "zero", "full", "random", "urandom"):
-                os.close(os.open(f"/dev/{device}", os.O_RDWR))
-            os.close(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY))
-            try:
-                os.open("/dev/kmsg", os.O_RDONLY)
-            except OSError as error:
-                return 0 if error.errno == errno.EPERM else 1
-            return 2
-
-        assert run_inside(created(None), use) == 0
-        assert run_inside(created({"devices": [DENY_ALL]}), use) == 0
+        assert run_inside(created(None), use_default_devices) == 0
+        assert run_inside(created({"devices": [DENY_ALL]}), use_default_devices) == 0
 
     def test_update_does_not_interrupt(self, name: str, created: Make) -> None:
         one = {"allow": True, "type": "c", "major": 241, "minor": 7, "access": "rw"}
@@ -231,21 +233,11 @@ class TestV2:
         in_v2_view(body)
 
     def test_default_devices(self, name: str) -> None:
-        def use() -> int:
-            for device in ("null", "zero", "full", "random", "urandom"):
-                os.close(os.open(f"/dev/{device}", os.O_RDWR))
-            os.close(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY))
-            try:
-                os.open("/dev/kmsg", os.O_RDONLY)
-            except OSError as error:
-                return 0 if error.errno == errno.EPERM else 1
-            return 2
-
         def body() -> None:
             made = manager.new(f"/{name}", name, None)
             made.create()
             made.apply(None)
-            assert run_inside(made, use) == 0
+            assert run_inside(made, use_default_devices) == 0
 
         in_v2_view(body)
 
