@@ -5,4 +5,4 @@ from __future__ import annotations
 import os
 import sys
 
-PYTHON = os.path.realpath(sys.executable)
+PYTHON = os.path.realpath(getattr(sys, "_base_executable", sys.executable))

@@ -10,9 +10,9 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from interpreter import PYTHON
 
 ROOT = Path(__file__).resolve().parents[2]
-SYSTEM_PYTHON = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
 KINDS = pytest.mark.parametrize("kind", [(), ("--script",)], ids=["program", "script"])
 PRINT = """\
 import posix, sys
@@ -159,7 +159,7 @@ def test_a_setuid_program_refuses(launchers: dict[tuple[str, ...], Path], option
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_the_program_is_an_ordinary_interpreter(first_wish: Path, expression: str) -> None:
     """Each in a process of its own: the library's encodings are loaded by whatever is the first to ask for them."""
-    ordinary = output_of(SYSTEM_PYTHON, "-ISX", "utf8", "-c", f"print(repr({expression}))")
+    ordinary = output_of(PYTHON, "-ISX", "utf8", "-c", f"print(repr({expression}))")
     assert output_of(first_wish, expression) == ordinary
 
 
@@ -201,7 +201,7 @@ def test_the_second_phase_is_isolated_too(first_wish: Path, tmp_path: Path) -> N
         env={**{name: str(tmp_path) for name in names}, "PYTHONIOENCODING": "latin-1", "PYTHONVERBOSE": "1"},
         cwd=tmp_path,
     )
-    ordinary = output_of(SYSTEM_PYTHON, "-ISX", "utf8", "-c", "import sys; print(sys.prefix)")
+    ordinary = output_of(PYTHON, "-ISX", "utf8", "-c", "import sys; print(sys.prefix)")
     assert output == f"(1, {ordinary.strip()!r}, 'utf-8')\n"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import subprocess
 import sys
@@ -11,12 +10,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from interpreter import PYTHON
 
 from bench.bundles import Bundle
 from scripts.requirements import load
 
 ROOT = Path(__file__).resolve().parents[2]
-SYSTEM_PYTHON = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
 EXTENSIONS = ("_shim.abi3.so", "_libseccomp.abi3.so", "_libsystemd.py")
 PIP = ["-m", "pip", "-q", "--disable-pip-version-check"]
 
@@ -100,7 +99,7 @@ def test_the_installed_wheel_runs_a_container(
     wheel: Path, tmp_path: Path, minimal_bundle: Bundle, state_root: Path
 ) -> None:
     venv = tmp_path / "venv"
-    run(SYSTEM_PYTHON, "-m", "venv", venv)
+    run(PYTHON, "-m", "venv", venv)
     run(venv / "bin" / "python", *PIP, "install", wheel)
     assert run(venv / "bin" / "pyoci", "--version", cwd="/", env={}).startswith("pyoci version ")
     runs_a_container(venv / "bin" / "pyoci", minimal_bundle, state_root, "from-wheel")
