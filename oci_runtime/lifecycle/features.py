@@ -21,6 +21,7 @@ INTEL_RDT = True
 def features() -> dict[str, Any]:
     """The Features structure, of JSON's types. Reads nothing of the host but the version of libseccomp and which of the
     seccomp flags its kernel has (`supportedFlags`)."""
+    from oci_runtime.annotations import OBEYED
     from oci_runtime.cli.version import VERSION, libseccomp_version
     from oci_runtime.spec.default import SPEC_VERSION
 
@@ -35,7 +36,7 @@ def features() -> dict[str, Any]:
         "mountOptions": _mount_options(),
         "linux": _linux(),
         "annotations": annotations,
-        "potentiallyUnsafeConfigAnnotations": [],
+        "potentiallyUnsafeConfigAnnotations": list(OBEYED),
     }
 
 

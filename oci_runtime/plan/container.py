@@ -27,8 +27,11 @@ def plan_container(config: Config, context: Context) -> Plan:
     process = config["process"]
     hooks = config.get("hooks", {})
     context.id_mappings = (linux.get("uidMappings", []), linux.get("gidMappings", []))
-    context.mount_label = linux.get("mountLabel", "") if context.selinux else ""
-    context.mount_label_left_out = bool(linux.get("mountLabel")) and not context.selinux
+    if linux.get("mountLabel"):
+        from oci_runtime.annotations import mount_context_type
+
+        context.mount_label = f'{mount_context_type(config)}="{linux["mountLabel"]}"' if context.selinux else ""
+        context.mount_label_left_out = not context.selinux
     new_user_namespace = context.namespaces.has("user")
     context.bind_propagation = bind_propagation(linux.get("rootfsPropagation"), new_user_namespace)
 

@@ -26,9 +26,10 @@ class Context:
     """Facts and options, with the values of a plain `create` as root.
 
     `capabilities`: bits that can be granted here; `capabilities_denied`: those that planning had to leave out;
-    `selinux`: whether the kernel has it enabled; `mount_label_left_out`: whether planning had to leave linux.mountLabel
-    out; `in_user_namespace`: of the container or of the runtime, so that the kernel lets no device be made; `keyring`:
-    name of the session keyring or ''; `cgroup_mounts`: see cgroup_mounts.py.
+    `selinux`: whether the kernel has it enabled; `mount_label`: the option that labels a new filesystem, or '';
+    `mount_label_left_out`: whether planning had to leave linux.mountLabel out; `in_user_namespace`: of the container
+    or of the runtime, so that the kernel lets no device be made; `keyring`: name of the session keyring or '';
+    `cgroup_mounts`: see cgroup_mounts.py.
     """
 
     __slots__ = (

@@ -14,6 +14,6 @@ if TYPE_CHECKING:
 
 def plan_masked_paths(plan: Plan, linux: Linux, context: Context) -> None:
     """One operation a path; a path that does not exist is no error."""
-    option = f'context="{context.mount_label}"' if context.mount_label else None
+    option = context.mount_label or None
     for i, path in enumerate(linux.get("maskedPaths", ())):
         plan.add(lib.OP_MASKED_PATH, f"/linux/maskedPaths/{i}", (clean(path), option))

@@ -85,7 +85,7 @@ def plan_filesystem(plan: Plan, mount: Mount, options: MountOptions, pointer: st
     elif attributes & RDONLY and source.startswith("/"):
         data.append("ro")  # a block device: its filesystem must not write either
     if context.mount_label and kind not in ("proc", "sysfs"):
-        data.append(f'context="{context.mount_label}"')
+        data.append(context.mount_label)
     propagation = options.propagation[0] if options.propagation else 0
     plan.add(
         lib.OP_MOUNT, pointer, (kind, source, destination, tuple(data)), (len(data), attributes, propagation, flags)

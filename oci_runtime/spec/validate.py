@@ -54,8 +54,10 @@ def validate_config(config: Config, *, process_required: bool = True) -> list[Pr
         from oci_runtime.spec.validate_hooks import validate_hooks
 
         validate_hooks(config["hooks"], problems)
-    if "" in config.get("annotations", {}):
-        problems.append(Problem("/annotations/", "the key of an annotation must not be empty"))
+    if config.get("annotations"):
+        from oci_runtime.annotations import validate_annotations
+
+        validate_annotations(config["annotations"], problems)
     _linux(linux, namespaces, problems)
     if "user" in namespaces or linux.get("uidMappings") or linux.get("gidMappings"):
         from oci_runtime.spec.validate_ids import validate_user_namespace

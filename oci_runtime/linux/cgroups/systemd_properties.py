@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from oci_runtime.spec.types import CPU, BlockIO, Memory, Resources
 
 INFINITY = 0xFFFFFFFFFFFFFFFF  # as systemd writes "no limit"
-ANNOTATION_PREFIX = "org.systemd.property."
 # Who may set annotations must not draw other processes into the unit, to die with it, or move it elsewhere.
 _NOT_BY_ANNOTATION = ("PIDs", "PIDFDs", "Slice", "Delegate", "Scope")
 _DEFAULT_PERIOD = 100000  # µs
@@ -312,9 +311,11 @@ def _modes(access: int) -> str:
 
 def from_annotations(annotations: Mapping[str, str]) -> list[Property]:
     """The properties of the annotations org.systemd.property.NAME, in their order. Raises SpecError."""
+    from oci_runtime.annotations import SYSTEMD_PROPERTY
+
     found = []
     for key, text in annotations.items():
-        name = key.removeprefix(ANNOTATION_PREFIX)
+        name = key.removeprefix(SYSTEMD_PROPERTY)
         if name != key:
             found.append(_annotated(name, text, f"/annotations/{key.replace('~', '~0').replace('/', '~1')}"))
     return found

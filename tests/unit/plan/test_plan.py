@@ -291,6 +291,19 @@ def test_mount_label(selinux: bool) -> None:
     assert context.mount_label_left_out != selinux
 
 
+@pytest.mark.parametrize("kind", ["context", "fscontext", "defcontext", "rootcontext"])
+def test_mount_context_type(kind: str) -> None:
+    config = bundle("minimal")
+    config["linux"]["mountLabel"] = "a:b:c:s0:c1,c2"
+    config["linux"]["maskedPaths"] = ["/proc/acpi"]
+    config["annotations"] = {"run.oci.mount_context_type": kind}
+    plan = plan_of(config)
+    option = f'{kind}="a:b:c:s0:c1,c2"'
+    labelled = {op.s[0] for op in plan.operations if op.code == lib.OP_MOUNT and option in op.s[3]}
+    assert labelled == {"tmpfs", "devpts", "mqueue"}
+    assert ("/proc/acpi", option) in [op.s[:2] for op in plan.operations if op.code == lib.OP_MASKED_PATH]
+
+
 @pytest.mark.parametrize("env", [[], ["A=1", "A=2", "B"], ["HOME=/x", "=odd", "A=b=c"]])
 def test_environment(env: list[str]) -> None:
     config = bundle("minimal")
