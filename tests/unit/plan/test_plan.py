@@ -299,7 +299,7 @@ def test_mount_context_type(kind: str) -> None:
     config["annotations"] = {"run.oci.mount_context_type": kind}
     plan = plan_of(config)
     option = f'{kind}="a:b:c:s0:c1,c2"'
-    labelled = {op.s[0] for op in plan.operations if op.code == lib.OP_MOUNT and option in op.s[3]}
+    labelled = {op.s[0] for op in plan.operations if op.code == lib.OP_MOUNT and option in str(op.s[3])}
     assert labelled == {"tmpfs", "devpts", "mqueue"}
     assert ("/proc/acpi", option) in [op.s[:2] for op in plan.operations if op.code == lib.OP_MASKED_PATH]
 

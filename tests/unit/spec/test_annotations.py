@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from oci_runtime import annotations
+from oci_runtime import annotations as table
 from oci_runtime.errors import Problem
 from oci_runtime.lifecycle.features import features
 
-PACKAGE = Path(annotations.__file__).parent
+PACKAGE = Path(table.__file__).parent
 # reverse domain notation, as the specification asks of annotations
 KEY = re.compile(r"(com|dev|io|net|org|run)(\.[A-Za-z0-9_-]+){2,}\.?")
 # what looks like one: what `features` says, names of D-Bus, files of cgroups
@@ -31,28 +31,28 @@ def literals() -> dict[str, list[str]]:
 
 def test_only_the_list_names_annotations() -> None:
     """So none can be obeyed that is not in it."""
-    assert literals() == {name: ["annotations.py"] for name in annotations.OBEYED}
+    assert literals() == {name: ["annotations.py"] for name in table.OBEYED}
 
 
 def test_features_lists_them_all() -> None:
-    assert features()["potentiallyUnsafeConfigAnnotations"] == list(annotations.OBEYED)
-    assert "org.systemd.property." in annotations.OBEYED
+    assert features()["potentiallyUnsafeConfigAnnotations"] == list(table.OBEYED)
+    assert "org.systemd.property." in table.OBEYED
 
 
 def test_every_name_of_the_module_is_listed() -> None:
-    names = {value for name, value in vars(annotations).items() if name.isupper() and isinstance(value, str)}
-    assert names == set(annotations.OBEYED)
+    names = {value for name, value in vars(table).items() if name.isupper() and isinstance(value, str)}
+    assert names == set(table.OBEYED)
 
 
 @pytest.mark.parametrize(
     ("found", "pointer"),
     [
         ({"": "x"}, "/annotations/"),
-        ({annotations.MOUNT_CONTEXT_TYPE: "Context"}, "/annotations/run.oci.mount_context_type"),
-        ({annotations.MOUNT_CONTEXT_TYPE: ""}, "/annotations/run.oci.mount_context_type"),
+        ({table.MOUNT_CONTEXT_TYPE: "Context"}, "/annotations/run.oci.mount_context_type"),
+        ({table.MOUNT_CONTEXT_TYPE: ""}, "/annotations/run.oci.mount_context_type"),
     ],
 )
 def test_invalid_ones(found: dict[str, Any], pointer: str) -> None:
     problems: list[Problem] = []
-    annotations.validate_annotations(found, problems)
+    table.validate_annotations(found, problems)
     assert [problem.pointer for problem in problems] == [pointer]
