@@ -38,6 +38,15 @@ static int set_owner_and_mode(struct init *init, int device, const struct plan_o
     return proc < 0 ? proc : sys_fchmodat(proc, path, (int)op->n[0] & 07777);
 }
 
+/* Keeps the descriptor of the container's /dev/null, for paths to be masked with it; whether it does. */
+static int keep_null_device(struct init *init, const char *path, int device)
+{
+    if (init->null_fd >= 0 || !text_equal(path, "/dev/null") || !is_device(device, MODE_CHARACTER, 1, 3))
+        return 0;
+    init->null_fd = device;
+    return 1;
+}
+
 /* What the image holds is kept when it is that device. Something else by that name is not trusted: it is replaced
  * where the device is one of those that every container has, else it is an error (config-linux.md, Devices). */
 int op_device(struct init *init, const struct plan_op *op)
@@ -57,7 +66,7 @@ int op_device(struct init *init, const struct plan_op *op)
     if (device == -E_EXIST)
         text_append(init->detail, sizeof init->detail, "there is another file by that name");
     error = device < 0 ? device : set_owner_and_mode(init, device, op);
-    if (device >= 0)
+    if (device >= 0 && !keep_null_device(init, op_text(init, op, 0), device))
         sys_close(device);
     sys_close(parent);
     return error;
@@ -92,8 +101,9 @@ int op_bind_device(struct init *init, const struct plan_op *op)
 {
     int mount = (int)op->n[0];
     int destination = make_place(init, op_text(init, op, 0));
-    int error = destination < 0 ? destination : sys_move_mount(mount, destination, "");
-    sys_close(mount);
+    int error = destination < 0 ? destination : attach_unasked(mount, destination, MOUNT_ATTR_RDONLY);
+    if (!keep_null_device(init, op_text(init, op, 0), mount))
+        sys_close(mount);
     if (destination >= 0)
         sys_close(destination);
     return error;
@@ -159,7 +169,8 @@ static int bind_console(struct init *init, int peer)
     if (mount < 0)
         return mount;
     int destination = make_place(init, "/dev/console");
-    int error = destination < 0 ? destination : sys_move_mount(mount, destination, "");
+    /* writable, since it is the container's own, and getty(8) and its like set its owner and mode */
+    int error = destination < 0 ? destination : attach_unasked(mount, destination, 0);
     if (destination >= 0)
         sys_close(destination);
     sys_close(mount);

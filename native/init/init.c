@@ -165,7 +165,8 @@ static int fail(const struct init *init, int error)
 
 int init_main(long argc, char **argv, char **envp)
 {
-    static struct init init = {.report_fd = NO_FD, .root_fd = NO_FD, .procfs_fd = NO_FD, .tree_fd = NO_FD};
+    static struct init init = {
+        .report_fd = NO_FD, .root_fd = NO_FD, .procfs_fd = NO_FD, .tree_fd = NO_FD, .null_fd = NO_FD};
     (void)envp;
     if (argc >= 6)
         return birth(argv);

@@ -15,6 +15,7 @@ struct init {
     int root_fd;       /* the new root; every path of the configuration is resolved below it */
     int procfs_fd;     /* opened when first needed, see open_procfs() */
     int tree_fd;       /* of op_open_tree() */
+    int null_fd;       /* the container's own /dev/null, proven to be that */
     int umask;         /* the caller's */
     int in_root;       /* the root directory has been changed to the new root */
     int in_directory;  /* the working directory has been changed to the process's */
@@ -57,6 +58,7 @@ int open_procfs(struct init *init);
 int write_procfs(struct init *init, const char *directory, const char *file, const char *text);
 
 /* mount.c */
+int attach_unasked(int mount, int destination, int64_t attributes);
 int op_host_propagation(struct init *init, const struct plan_op *op);
 int op_rootfs(struct init *init, const struct plan_op *op);
 int op_rootfs_directory(struct init *init, const struct plan_op *op);

@@ -69,6 +69,15 @@ static int attach(struct init *init, int mount, const char *path, int type, int6
     return error;
 }
 
+/* The one way by which a file comes into the container that the configuration has not asked to share, as its inode may
+ * be the host's: root of the container could change its mode, owner and times. None of these attributes is in the way of
+ * what a device is there for. */
+int attach_unasked(int mount, int destination, int64_t attributes)
+{
+    int error = set_attributes(mount, AT_RECURSIVE, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | attributes, 0, 0);
+    return error ? error : sys_move_mount(mount, destination, "");
+}
+
 int op_host_propagation(struct init *init, const struct plan_op *op)
 {
     (void)init;
@@ -290,10 +299,14 @@ static int missing(int error)
     return error == -E_NOENT || error == -E_NOTDIR;
 }
 
-/* The host's /dev/null, and it is proven to be that: the one of the image may be anything (CVE-2025-31133). */
+/* A null device, and it is proven to be that: what the image has by that name may be anything (CVE-2025-31133). Rather
+ * the container's own than the host's, for a container with CAP_SYS_ADMIN could make the mount writable again. */
 static int null_device(struct init *init)
 {
-    int fd = sys_open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE);
+    int fd = init->null_fd;
+    if (fd >= 0 && (fd = sys_open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE)) >= 0)
+        return fd;
+    fd = sys_open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE);
     if (fd >= 0 && !is_device(fd, MODE_CHARACTER, 1, 3)) {
         text_append(init->detail, sizeof init->detail, "the host's /dev/null is not the null device");
         sys_close(fd);
@@ -324,7 +337,7 @@ int op_masked_path(struct init *init, const struct plan_op *op)
         return missing(fd) ? 0 : fd;
     int directory = (file_mode(fd) & MODE_TYPE) == MODE_DIRECTORY;
     int mount = directory ? empty_directory(op_text(init, op, 1)) : null_device(init);
-    int error = mount < 0 ? mount : sys_move_mount(mount, fd, "");
+    int error = mount < 0 ? mount : attach_unasked(mount, fd, MOUNT_ATTR_RDONLY);
     if (mount >= 0)
         sys_close(mount);
     sys_close(fd);
@@ -376,11 +389,20 @@ int op_readonly_path(struct init *init, const struct plan_op *op)
     return error;
 }
 
+/* What was kept for paths below the new root; none follows. The process may name descriptors in its cwd and its hooks. */
+static void close_kept(struct init *init)
+{
+    if (init->null_fd >= 0)
+        sys_close(init->null_fd);
+    init->null_fd = NO_FD;
+}
+
 /* pivot_root(2), "pivot_root(".", ".")": the old root ends up over the new one and is taken away from there. It is
  * made a slave first, or its unmounting would spread to the host. */
 int op_pivot_root(struct init *init, const struct plan_op *op)
 {
     (void)op;
+    close_kept(init);
     int old_root = sys_openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
     int error = old_root < 0 ? old_root : (int)SYS1(SYS_fchdir, init->root_fd);
     if (!error)
@@ -414,6 +436,7 @@ int op_move_root(struct init *init, const struct plan_op *op)
 int op_chroot(struct init *init, const struct plan_op *op)
 {
     (void)op;
+    close_kept(init);
     int error = (int)SYS1(SYS_fchdir, init->root_fd);
     if (!error)
         error = (int)SYS1(SYS_chroot, ".");

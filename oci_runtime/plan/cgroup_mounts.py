@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oci_runtime._shim import lib
 from oci_runtime.paths import clean
-from oci_runtime.plan.mount_options import RDONLY, REC, MountOptions
+from oci_runtime.plan.mount_options import NODEV, NOEXEC, NOSUID, RDONLY, REC, MountOptions
 from oci_runtime.plan.mounts import open_tree, plan_tree
 from oci_runtime.plan.operations import Tree
 
@@ -23,6 +23,8 @@ def plan_cgroup_mount(plan: Plan, mount: Mount, options: MountOptions, pointer: 
     destination = clean(mount["destination"])
     mounts = context.cgroup_mounts
     assert mounts
+    # cgroups are the host's own: what the configuration does not ask for is not given, as by runc
+    options.top[0] |= (NOSUID | NODEV | NOEXEC) & ~options.top[1]
     if mounts.version == 1:
         _plan_v1(plan, mounts, destination, options, pointer, context)
     elif "cgroup" in context.namespaces.new or not context.namespaces.has("user"):
