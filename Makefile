@@ -9,6 +9,9 @@ VM_FLAGS ?=
 VENV = .venv
 VPYTHON = $(VENV)/bin/python
 SITE = $$($(VPYTHON) -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
+# Two makes in one checkout build one after the other: neither setuptools nor what
+# generates files knows of another that does the same.
+LOCKED = exec 9> build/.lock && flock 9 &&
 GENERATED = oci_runtime/init oci_runtime/spec/_checker.py oci_runtime/schemas oci_runtime/_shim.c oci_runtime/_libseccomp.c oci_runtime/_libsystemd.py
 CHECKED = oci_runtime schemas native scripts bench conformance vm tests setup.py
 C_SOURCES = $(shell find native tests bench -name '*.[ch]')
@@ -26,16 +29,18 @@ deps-%:
 	@scripts/install-deps $(subst -, ,$*)
 
 $(VENV)/.stamp: pyproject.toml | deps-build
-	$(PYTHON) -m venv $(VENV)
-	$(VPYTHON) scripts/requirements.py dev > $(VENV)/requirements.txt
-	$(VPYTHON) -m pip install -q --disable-pip-version-check -r $(VENV)/requirements.txt
-	touch $@
+	@mkdir -p build
+	$(LOCKED) if ! [ $@ -nt $< ]; then \
+	    $(PYTHON) -m venv $(VENV) && \
+	    $(VPYTHON) scripts/requirements.py dev > $(VENV)/requirements.txt && \
+	    $(VPYTHON) -m pip install -q --disable-pip-version-check -r $(VENV)/requirements.txt && \
+	    touch $@; fi
 
 .PHONY: build/pyoci
 build/pyoci: $(VENV)/.stamp
 	@mkdir -p build
-	$(VPYTHON) setup.py -q build_ext --inplace
-	$(VPYTHON) -X no_debug_ranges scripts/make_launcher.py --checked --package . --dependencies "$(SITE)" $@
+	$(LOCKED) $(VPYTHON) setup.py -q build_ext --inplace && \
+	    $(VPYTHON) -X no_debug_ranges scripts/make_launcher.py --checked --package . --dependencies "$(SITE)" $@
 
 run: deps-run build
 	$(VPYTHON) scripts/demo.py build/pyoci

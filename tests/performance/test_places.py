@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import _cffi_backend
 import pytest
 
 from bench import bundles, places
@@ -22,13 +23,12 @@ MEASURE = """
 import json, sys
 from pathlib import Path
 from bench import places
-tree, pyoci, runc = sys.argv[1:]
+tree, local, pyoci, runc = sys.argv[1:]
 job = {"place": places.TREE, "runs": 1, "slope_runs": 1, "quick": True, "bundles": ["engine"], "slopes": ["mounts"]}
 job["runtimes"] = {"pyoci": pyoci, "runc": runc}
 with places.scratch() as folder:
     (folder / "bench").mkdir()
-    (folder / "local").mkdir()
-    print(json.dumps(places.measure(job, Path(tree), folder / "bench", folder / "local")))
+    print(json.dumps(places.measure(job, Path(tree), folder / "bench", Path(local))))
 """
 
 
@@ -75,15 +75,31 @@ def test_a_cgroup_that_another_one_removes() -> None:
     assert time.monotonic() < began + 30
 
 
-def test_a_tree_is_entered(pyoci: Path, tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
+def install(local: Path) -> None:
+    """What `make install PREFIX=/usr/local` puts there, as far as a container needs it: the checkout itself cannot be
+    used, as it may lie where the tree has something of its own."""
+    library = local / "lib" / "pyoci"
+    shutil.copytree(ROOT / "oci_runtime", library / "oci_runtime")
+    shutil.copy(_cffi_backend.__file__, library)
+    stage = local.parent / "stage"
+    (stage / "usr").mkdir(parents=True)
+    (stage / "usr" / "local").symlink_to(local)
+    shown = stage / "usr" / "local" / "lib" / "pyoci"
+    script = [ROOT / "scripts" / "make_launcher.py", "--root", stage, "--bundle", shown]
+    places_of_it = ["--package", shown, "--dependencies", shown, stage / places.IN_TREE.strip("/")]
+    subprocess.run([sys.executable, *script, *places_of_it], check=True)
+
+
+def test_a_tree_is_entered(tmp_path: Path) -> None:
+    tree, local = tmp_path / "tree", tmp_path / "local"
     tree.mkdir()
+    install(local)
     runc = shutil.which("runc")
     assert runc
     bind = 'mount --bind / "$1" && shift && exec "$@"'
     command = ["unshare", "--mount", "sh", "-c", bind, "sh", str(tree)]
     done = subprocess.run(
-        [*command, sys.executable, "-c", MEASURE, tree, pyoci, runc],
+        [*command, sys.executable, "-c", MEASURE, tree, local, places.IN_TREE, runc],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
