@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from host_look import Host, Oddity, look
 from ordinary_user import User, ordinary_user
 
 from bench.bundles import Bundle, make_bundle
@@ -20,6 +22,38 @@ ROOT = Path(__file__).resolve().parent.parent
 for _number in (signal.SIGHUP, signal.SIGQUIT):
     signal.signal(_number, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+#: Suites that make containers: where none can be made there is no sense in beginning.
+WITH_CONTAINERS = ("integration", "engines", "performance")
+
+
+@functools.cache
+def oddities() -> list[Oddity]:
+    """What is odd about this machine before the first test."""
+    return look(Host())
+
+
+def pytest_report_header() -> list[str]:
+    """A line for each."""
+    return [f"host: {oddity.text}" for oddity in oddities()]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Ends the session where every test with a container would fail."""
+    fatal = [oddity.text for oddity in oddities() if oddity.fatal]
+    suites = {
+        item.path.relative_to(ROOT / "tests").parts[0] for item in session.items if item.path.is_relative_to(ROOT)
+    }
+    if fatal and suites.intersection(WITH_CONTAINERS):
+        pytest.exit("\n".join(["no container can be tested here:", *fatal]), returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Once more beside the failures, which may come from it."""
+    if oddities() and terminalreporter.stats.keys() & {"failed", "error"}:
+        terminalreporter.section("this machine")
+        for oddity in oddities():
+            terminalreporter.line(f"host: {oddity.text}")
 
 
 @pytest.fixture(scope="session")

@@ -85,9 +85,16 @@ def install(local: Path) -> None:
     (stage / "usr").mkdir(parents=True)
     (stage / "usr" / "local").symlink_to(local)
     shown = stage / "usr" / "local" / "lib" / "pyoci"
-    script = [ROOT / "scripts" / "make_launcher.py", "--root", stage, "--bundle", shown]
-    places_of_it = ["--package", shown, "--dependencies", shown, stage / places.IN_TREE.strip("/")]
-    subprocess.run([sys.executable, *script, *places_of_it], check=True)
+    command: list[str | Path] = [
+        sys.executable,
+        ROOT / "scripts" / "make_launcher.py",
+        "--root",
+        stage,
+        "--bundle",
+        shown,
+    ]
+    command += ["--package", shown, "--dependencies", shown, stage / places.IN_TREE.strip("/")]
+    subprocess.run(command, check=True)
 
 
 def test_a_tree_is_entered(tmp_path: Path) -> None:

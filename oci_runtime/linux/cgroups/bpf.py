@@ -110,7 +110,7 @@ def replace_filter(directory: int, rules: Sequence[Rule], *, fresh: bool, pointe
     from posix import close
 
     try:
-        old = [] if fresh else _attached(directory)
+        old = [] if fresh else attached(directory)
         opened: list[int] = []
         try:
             opened.append(_load(assemble(rules)))
@@ -137,7 +137,7 @@ def _load(program: bytes) -> int:
     return _bpf(_PROG_LOAD, attributes + bytes(24) + b"pyoci_devices\0\0\0")
 
 
-def _attached(directory: int) -> list[int]:
+def attached(directory: int) -> list[int]:
     """Ids of the device programs attached to the cgroup itself."""
     ids = ffi.new("unsigned int[]", _MAX_PROGRAMS)
     attributes = ffi.new("char[]", _u32(directory, _CGROUP_DEVICE, 0, 0) + _address(ids) + _u32(_MAX_PROGRAMS, 0))
