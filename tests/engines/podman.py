@@ -19,8 +19,8 @@ from .image import ENV, rootfs_tar
 class Podman(DockerCli):
     """Private podman: storage, state, locks, events, cgroup parent and the runtime's state root are its own.
 
-    The runtime is called through a script that only adds ``--root``, since podman hands global flags of the runtime to
-    some of its calls and not to others.
+    It has a mount namespace of its own, for its view of cgroups (processes.py). The runtime is called through a script
+    that only adds ``--root``, since podman hands global flags of the runtime to some of its calls and not to others.
     """
 
     name = "podman"
@@ -33,11 +33,21 @@ class Podman(DockerCli):
     top_words = ("hpid",)
     stats_template = "{{.PIDS}}|{{.MemUsage}}"
 
-    __slots__ = ("_prefix", "options", "script")
+    __slots__ = ("_namespace", "_prefix", "options", "script")
 
     def __init__(self, directory: Path, runtime: str, name: str = "pyoci") -> None:
         super().__init__(directory, runtime)
-        self._prefix: list[str] = []
+        self._namespace = processes.Daemon(["sleep", "infinity"], self.env, directory)
+        self._prefix = self.inside()
+        try:
+            self._set_up(runtime, name)
+        except BaseException:
+            self._namespace.stop()
+            raise
+
+    def _set_up(self, runtime: str, name: str) -> None:
+        directory = self.directory
+        processes.wait_for(lambda: self._namespace.named("sleep"), what="the mount namespace is made")
         self.script = processes.write_script(
             directory / "bin" / name, [f'exec "{runtime}" --root "{self.state_root}" "$@"']
         )
@@ -74,6 +84,10 @@ class Podman(DockerCli):
         # Its warnings, of old cgroups for instance, would be among a container's errors.
         return [*paths, "--log-level", "error", "--storage-driver", "overlay", "--runtime", str(self.script)]
 
+    def inside(self, *argv: str) -> list[str]:
+        """The command line that runs `argv` in podman's mount namespace."""
+        return self._namespace.inside(argv, self.cwd)
+
     def argv(self, *words: str) -> list[str]:
         """The command line of a podman command; containers get the private cgroup and, unless told, no network."""
         head = 2 if words[:2] == ("pod", "create") else 1
@@ -102,12 +116,12 @@ class Podman(DockerCli):
             folders[Path(folder)] = private
         holder = processes.Daemon(["sleep", "infinity"], self.env, self.directory, binds=folders, network=True)
         try:
-            self._prefix = holder.inside([])
-            processes.wait_for(lambda: self("version", check=False).returncode == 0, what="the namespaces are made")
+            self._prefix = holder.inside([], self.cwd)
+            processes.wait_for(lambda: holder.named("sleep"), what="the namespaces are made")
             yield holder.inside([])
             self.remove_all()
         finally:
-            self._prefix = []
+            self._prefix = self.inside()
             holder.stop()
             shutil.rmtree(self.directory / "network")
 
@@ -125,9 +139,11 @@ class Podman(DockerCli):
             self("pod", "rm", "-fa", "-t", "0")
             self.remove_all()
             left = [f"state {path}" for path in self.states()]
+            left += [f"mount {point}" for point in self._namespace.mounts_under(self.directory)]
         finally:
+            self._namespace.stop()
             found = cleanup.sweep(self.directory, self.cgroup)
-        return left + [what for what in found if self._is_the_runtimes(what)]
+        return [what for what in left + found if self._is_the_runtimes(what)]
 
     def _is_the_runtimes(self, what: str) -> bool:
         """Whether a leftover is not podman's own: its mount of the storage, its cgroups of conmon and of pods."""

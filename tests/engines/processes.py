@@ -174,8 +174,31 @@ def write_script(path: Path, lines: Iterable[str]) -> Path:
     return path
 
 
+# Engines make directories in the tmpfs that holds the hierarchies of version 1, and take those that they find there for
+# controllers. $1 is a directory for a tmpfs that shows the same hierarchies and is theirs.
+_CGROUP_VIEW = """
+if [ "$(stat -f -c %T /sys/fs/cgroup)" = tmpfs ]; then
+    mount -t tmpfs -o mode=755 tmpfs "$1"
+    for entry in /sys/fs/cgroup/*; do
+        seen=$1/${entry##*/}
+        if [ -L "$entry" ]; then
+            cp -P "$entry" "$seen"
+        elif mountpoint -q "$entry"; then
+            mkdir "$seen"
+            mount --bind "$entry" "$seen"
+        fi
+    done
+    mount --rbind "$1" /sys/fs/cgroup
+    umount -l "$1"
+fi
+shift
+"""
+
+
 class Daemon:
     """A program in the background, in mount and (if wanted) network namespaces of its own.
+
+    /sys/fs/cgroup shows it the host's hierarchies, but what it makes beside them is its own.
 
     `binds` names, by mount point, what is mounted there; a mount point that is missing is made. What
     the program mounts ends with its namespaces.
@@ -187,14 +210,15 @@ class Daemon:
         self, argv: Sequence[str], env: Mapping[str, str], directory: Path, *,
         binds: Mapping[Path, Path] | None = None, network: bool = False,
     ) -> None:  # fmt: skip
-        script = ["set -e"]
+        script = ["set -e", _CGROUP_VIEW]
+        (directory / "cgroup").mkdir(exist_ok=True)
         for target, source in (binds or {}).items():
             self._make(source, target)
             script.append(f"mount --bind '{source}' '{target}'")
         if network:
             script.append("ip link set lo up")
         words = ["unshare", "--mount", *(["--net"] if network else []), "--"]
-        words += ["sh", "-c", "\n".join([*script, 'exec "$@"']), "sh", *argv]
+        words += ["sh", "-c", "\n".join([*script, 'exec "$@"']), "sh", str(directory / "cgroup"), *argv]
         with open(directory / f"{Path(argv[0]).name}.log", "wb") as log:
             self._process = subprocess.Popen(
                 words, env=dict(env), cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -219,9 +243,14 @@ class Daemon:
         """Whether the program still runs."""
         return self._process.poll() is None
 
-    def inside(self, argv: Sequence[str]) -> list[str]:
-        """The command line that runs `argv` in the program's namespaces."""
-        return ["nsenter", f"--target={self.pid}", "--mount", "--net", "--wdns=/", "--", *argv]
+    def named(self, name: str) -> bool:
+        """Whether the program has been executed, under that name; before it the namespaces are made."""
+        assert self.running, "its namespaces could not be made: see its log"
+        return Path(f"/proc/{self.pid}/comm").read_text() == f"{name}\n"
+
+    def inside(self, argv: Sequence[str], cwd: Path = Path("/")) -> list[str]:
+        """The command line that runs `argv` in the program's namespaces, in a directory of theirs."""
+        return ["nsenter", f"--target={self.pid}", "--mount", "--net", f"--wdns={cwd}", "--", *argv]
 
     def mounts_under(self, directory: Path) -> list[str]:
         """Mount points below `directory` in the program's namespace, deepest first."""

@@ -127,25 +127,28 @@ def test_bind_mount_of_a_file_and_with_flags(podman: Podman, workdir: Path) -> N
 @pytest.mark.parametrize("how", ["rprivate", "rslave", "rshared", "private", "slave", "shared"])
 @pytest.mark.parametrize("long", [False, True])
 def test_propagation(podman: Podman, workdir: Path, how: str, long: bool) -> None:
-    subprocess.run(["mount", "-t", "tmpfs", "propagation", workdir], check=True)
+    def run(*argv: str) -> None:
+        subprocess.run(podman.inside(*argv), check=True)
+
+    run("mount", "-t", "tmpfs", "propagation", str(workdir))
     try:
-        subprocess.run(["mount", "--make-shared", workdir], check=True)
-        (workdir / "sub").mkdir()
+        run("mount", "--make-shared", str(workdir))
+        run("mkdir", str(workdir / "sub"))
         mount = f"type=bind,src={workdir},dst=/m,bind-propagation={how}"
         option = ("--mount", mount) if long else ("-v", f"{workdir}:/m:{how}")
         name = podman.start("--name", "p", *option)
         tags = podman("exec", name, "sh", "-c", "grep ' /m ' /proc/self/mountinfo").stdout.split(" - ")[0].split()[6:]
         kinds = {tag.split(":")[0] for tag in tags}
         assert kinds == {"private": set(), "slave": {"master"}, "shared": {"shared"}}[how.removeprefix("r")]
-        subprocess.run(["mount", "-t", "tmpfs", "later", workdir / "sub"], check=True)
+        run("mount", "-t", "tmpfs", "later", str(workdir / "sub"))
         try:
             seen = podman("exec", name, "sh", "-c", "grep -c ' /m/sub ' /proc/self/mountinfo", check=False).stdout
             assert seen == ("0\n" if how.endswith("private") else "1\n")
         finally:
-            subprocess.run(["umount", workdir / "sub"], check=True)
+            run("umount", str(workdir / "sub"))
     finally:
         podman.remove_all()
-        subprocess.run(["umount", workdir], check=True)
+        run("umount", str(workdir))
 
 
 def test_tmpfs_as_a_mount_and_what_the_image_had_there(podman: Podman) -> None:
