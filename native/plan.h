@@ -32,7 +32,7 @@ struct plan_op {
 
 enum plan_code {
     /* namespaces */
-    OP_TIME_OFFSETS = 1, /* s0: text for timens_offsets(7) */
+    OP_TIME_NAMESPACE = 1, /* s0: its offsets, which the runtime's child has set before it became init */
     OP_CGROUP_NAMESPACE,
     OP_LOOPBACK_UP,
     OP_HOSTNAME,   /* s0 */
@@ -125,6 +125,7 @@ enum spawn_step {
     STEP_CGROUP, /* a second byte sends init on, when the runtime has moved it there */
     STEP_ROOT_USER,
     STEP_EXEC_INIT,
+    STEP_TIME_NAMESPACE,
 };
 
 struct report {

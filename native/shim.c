@@ -7,6 +7,7 @@
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
+#include <linux/magic.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
@@ -124,6 +125,39 @@ static void become_root(const struct spawn *request)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
+/* The file belongs to root of the user namespace whose the process's memory is, init's that of who may read its
+ * program: proc(5). So it is opened early, and stays open. */
+static int open_time_offsets(const struct spawn *request)
+{
+    struct statfs fs;
+    if (!request->time_offsets)
+        return -1;
+    int fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 && errno == EACCES && request->join_count) {
+        /* An ordinary user's. The child has the very credentials of the runtime yet, which protect both. */
+        prctl(PR_SET_DUMPABLE, 1);
+        fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+        prctl(PR_SET_DUMPABLE, 0);
+    }
+    if (fd < 0 || fstatfs(fd, &fs))
+        child_fail(request, STEP_TIME_NAMESPACE, errno);
+    if (fs.f_type != PROC_SUPER_MAGIC)
+        child_fail(request, STEP_TIME_NAMESPACE, EINVAL);
+    return fd;
+}
+
+/* Makes the time namespace, for init to enter: clone3(2) would enter it at once, and an entered one takes no offsets
+ * (time_namespaces(7)). That init does not write them itself lets it stay unreadable (CVE-2016-9962). */
+static void make_time_namespace(const struct spawn *request, int offsets)
+{
+    if (offsets < 0)
+        return;
+    long size = (long)strlen(request->time_offsets);
+    if (unshare(CLONE_NEWTIME) || (size && write(offsets, request->time_offsets, (size_t)size) != size))
+        child_fail(request, STEP_TIME_NAMESPACE, errno);
+    close(offsets);
+}
+
 /* Waits until cgroup and id mappings are in place, then becomes init. */
 static __attribute__((noreturn)) void become_init(const struct spawn *request)
 {
@@ -136,6 +170,7 @@ static __attribute__((noreturn)) void become_init(const struct spawn *request)
         child_say(request, STEP_CGROUP, error);
         wait_for_go(request); /* the runtime places it there, or kills it */
     }
+    make_time_namespace(request, open_time_offsets(request));
     if (request->become_root)
         become_root(request);
     execute_init(request, numbers, 2);
@@ -174,8 +209,10 @@ static __attribute__((noreturn)) void join_and_clone(const struct spawn *request
     int numbers[5 + sizeof request->tasks / sizeof *request->tasks] = {request->report, request->plan, request->init,
                                                                        (int)request->flags, request->become_root};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    int offsets = open_time_offsets(request);
     if (join_namespaces(request) && request->become_root)
         become_root(request);
+    make_time_namespace(request, offsets);
     keep(request->init);
     for (int i = 0; i < request->tasks_count; i++) {
         keep(request->tasks[i]);
@@ -250,7 +287,7 @@ int sys_receive(int socket, struct report *report, int *descriptor)
     *descriptor = -1;
     do
         got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-    while (got < 0 && errno == EINTR);
+    while (got < 0 && (errno == EINTR || errno == ECONNRESET)); /* it has not read all, but may have said something */
     struct cmsghdr *header = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
     if (header && header->cmsg_type == SCM_RIGHTS)
         memcpy(descriptor, CMSG_DATA(header), sizeof *descriptor);

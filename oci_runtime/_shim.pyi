@@ -12,7 +12,7 @@ class _Lib:
     PLAN_MAGIC: int
     PLAN_STRINGS: int
     PLAN_NUMBERS: int
-    OP_TIME_OFFSETS: int
+    OP_TIME_NAMESPACE: int
     OP_CGROUP_NAMESPACE: int
     OP_LOOPBACK_UP: int
     OP_HOSTNAME: int
@@ -76,6 +76,7 @@ class _Lib:
     STEP_CGROUP: int
     STEP_ROOT_USER: int
     STEP_EXEC_INIT: int
+    STEP_TIME_NAMESPACE: int
     # shim.h
     def sys_spawn(self, request: Any, pidfd: Any, /) -> int: ...
     def sys_socketpair(self, ends: Any, /) -> int: ...

@@ -20,7 +20,7 @@ int init_main(long argc, char **argv, char **envp);
 typedef int operation(struct init *, const struct plan_op *);
 
 static operation *const operations[] = {
-    [OP_TIME_OFFSETS] = op_time_offsets,
+    [OP_TIME_NAMESPACE] = op_time_namespace,
     [OP_CGROUP_NAMESPACE] = op_cgroup_namespace,
     [OP_LOOPBACK_UP] = op_loopback_up,
     [OP_HOSTNAME] = op_hostname,

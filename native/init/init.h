@@ -86,7 +86,7 @@ int op_directory(struct init *init, const struct plan_op *op);
 int op_console(struct init *init, const struct plan_op *op);
 
 /* namespace.c */
-int op_time_offsets(struct init *init, const struct plan_op *op);
+int op_time_namespace(struct init *init, const struct plan_op *op);
 int op_cgroup_namespace(struct init *init, const struct plan_op *op);
 int op_loopback_up(struct init *init, const struct plan_op *op);
 int op_hostname(struct init *init, const struct plan_op *op);

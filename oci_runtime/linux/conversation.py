@@ -53,8 +53,9 @@ def wait_until_readable(socket: int) -> None:
 def next_report(socket: int) -> Report | None:
     """The next message, one that carries no descriptor; None when init has become the process, or has ended."""
     wait_until_readable(socket)
-    try:
-        data = posix.read(socket, _REPORT_AT_MOST)
-    except ConnectionResetError:
-        return None
-    return Report(data, -1) if data else None
+    while True:
+        try:
+            data = posix.read(socket, _REPORT_AT_MOST)
+        except ConnectionResetError:  # it has not read all that it was told, but may have said something
+            continue
+        return Report(data, -1) if data else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posix
-from errno import EACCES, EBUSY, ECONNRESET, ENODEV, ENOENT, EOPNOTSUPP, EPERM, EROFS
+from errno import EACCES, EBUSY, ENODEV, ENOENT, EOPNOTSUPP, EPERM, EROFS
 
 from oci_runtime._shim import ffi, lib
 from oci_runtime.errors import PyociError, SystemCallError
@@ -22,7 +22,15 @@ DEATH_TIMEOUT = 2.0
 # A cgroup that is gone, or takes no processes, or to which a user, from where he is, may not move any: cgroups(7).
 _NOT_INTO_CGROUP = (EBUSY, EOPNOTSUPP, EACCES, EPERM, ENODEV, ENOENT, EROFS)
 
-_STEPS = ("", "join namespaces", "clone", "enter the cgroup", "become root in the user namespace", "execute init")
+_STEPS = (
+    "",
+    "join namespaces",
+    "clone",
+    "enter the cgroup",
+    "become root in the user namespace",
+    "execute init",
+    "set up the time namespace",
+)
 
 
 class Request:
@@ -96,7 +104,7 @@ def receive(socket: int) -> Report | None:
     report = ffi.new("struct report *")
     descriptor = ffi.new("int *")
     got = lib.sys_receive(socket, report, descriptor)
-    if got == 0 or got == -ECONNRESET:
+    if got == 0:
         return None
     if got < 0:
         raise SystemCallError("receive a message of init", -got)
@@ -111,27 +119,28 @@ def waits_for_cgroup(report: Report) -> bool:
 def failure(report: Report, plan: Plan | None) -> PyociError:
     """The error that a REPORT_FAILED or REPORT_SHIM stands for."""
     if report.kind == lib.REPORT_SHIM:
-        return _step_failure(report.op, report.value)
+        return _step_failure(report.op, report.value, plan)
     from oci_runtime.linux.spawn_errors import operation_failure
 
     return operation_failure(report, plan)
 
 
-def _step_failure(step: int, errno: int) -> PyociError:
+def _step_failure(step: int, errno: int, plan: Plan | None) -> PyociError:
     pointer = "/linux/namespaces" if step in (lib.STEP_JOIN, lib.STEP_CLONE) else ""
     if step == lib.STEP_ROOT_USER:
         pointer = "/linux/uidMappings"
+    elif step == lib.STEP_TIME_NAMESPACE and plan:
+        pointer = plan.operations[0].pointer
     what = _STEPS[step] if 0 < step < len(_STEPS) else "start init"
     return SystemCallError(f"cannot {what}", errno, pointer)
 
 
-def init_program(plan: Plan) -> int:
+def init_program() -> int:
     """A descriptor of init's code, in a sealed memfd: the host's file cannot be reached from within the container
     (CVE-2019-5736).
 
     Root of a user namespace can execute but not read it, and the kernel lets nobody of that namespace look into a
-    process whose program he may not read (ptrace(2), access mode checking; CVE-2016-9962). Only to shift the clocks
-    of a time namespace must it own its files in /proc.
+    process whose program he may not read (ptrace(2), access mode checking; CVE-2016-9962).
     """
     path = __file__.rpartition("/linux/")[0] + "/init"
     try:
@@ -140,8 +149,7 @@ def init_program(plan: Plan) -> int:
         raise PyociError(f"pyoci is not installed as a whole: {path}: {error.strerror}") from error
     code = posix.read(fd, posix.fstat(fd).st_size)
     posix.close(fd)
-    shifts_clocks = any(operation.code == lib.OP_TIME_OFFSETS for operation in plan.operations)
-    return _memfd(b"pyoci-init", code, 1, 0o755 if shifts_clocks else 0o711)
+    return _memfd(b"pyoci-init", code, 1, 0o711)
 
 
 def _memfd(name: bytes, data: bytes, executable: int, mode: int = -1) -> int:
@@ -163,7 +171,7 @@ def spawn(request: Request, plan: Plan) -> Child:
     ours, theirs = ends
     keep = [fd for fd in (descriptor.fd for descriptor in plan.descriptors) if fd >= 0]
     kept = ffi.new("int[]", keep)
-    init, code = init_program(plan), _memfd(b"pyoci-plan", plan.encode(), 0)
+    init, code = init_program(), _memfd(b"pyoci-plan", plan.encode(), 0)
     wanted = ffi.new("struct spawn *")
     wanted.flags = request.flags
     wanted.cgroup = request.cgroup
@@ -179,6 +187,10 @@ def spawn(request: Request, plan: Plan) -> Child:
     wanted.become_root = int(request.become_root)
     wanted.keep, wanted.keep_count = kept, len(keep)
     wanted.preserved = request.preserved
+    first = plan.operations[0]
+    if first.code == lib.OP_TIME_NAMESPACE:
+        offsets = ffi.new("char[]", str(first.s[0] or "").encode())
+        wanted.time_offsets = offsets
     pidfd = ffi.new("int *")
     pid = lib.sys_spawn(wanted, pidfd)
     in_cgroup = True
@@ -188,5 +200,5 @@ def spawn(request: Request, plan: Plan) -> Child:
     for fd in (init, code, theirs, *keep):
         posix.close(fd)
     if pid < 0:
-        raise _step_failure(-pidfd[0], -pid)
+        raise _step_failure(-pidfd[0], -pid, plan)
     return Child(pid, pidfd[0], ours, in_cgroup)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from oci_runtime.plan.operations import Operation, Plan
 
 _VERBS = {
-    lib.OP_TIME_OFFSETS: "cannot set up the time namespace",
+    lib.OP_TIME_NAMESPACE: "cannot set up the time namespace",
     lib.OP_CGROUP_NAMESPACE: "cannot make the cgroup namespace",
     lib.OP_LOOPBACK_UP: "cannot bring up the loopback device",
     lib.OP_HOSTNAME: "cannot set the hostname {s0}",

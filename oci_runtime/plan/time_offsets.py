@@ -16,4 +16,4 @@ def plan_time_offsets(plan: Plan, linux: Linux) -> None:
     for clock, offset in linux.get("timeOffsets", {}).items():
         assert isinstance(offset, dict)
         lines += f"{clock} {offset.get('secs', 0)} {offset.get('nanosecs', 0)}\n"
-    plan.add(lib.OP_TIME_OFFSETS, "/linux/timeOffsets" if lines else "/linux/namespaces", (lines or None,))
+    plan.add(lib.OP_TIME_NAMESPACE, "/linux/timeOffsets" if lines else "/linux/namespaces", (lines or None,))

@@ -105,6 +105,22 @@ def test_a_network_of_its_own(rootless: RootlessPyoci, either: Bundle) -> None:
     assert done.out.split("\n", 2)[2].split()[-3:] == ["lo", "0", "0"]
 
 
+@pytest.mark.parametrize("joined", [False, True], ids=["its own user namespace", "another's"])
+def test_shifted_clocks(rootless: RootlessPyoci, either: Bundle, joined: bool) -> None:
+    """That init cannot be read, by whom it may be traced, is no reason not to have them (CVE-2016-9962)."""
+    if joined:
+        first = rootless.run_detached(either.args("/bin/sleep", "60"))
+        either.namespace("user", f"/proc/{first.pid}/ns/user")
+        del either.linux["uidMappings"], either.linux["gidMappings"]
+    either.namespace("time")
+    either.linux["timeOffsets"] = {"boottime": {"secs": 77}}
+    done = rootless.run(either.args("cat", "/proc/self/timens_offsets"))
+    assert done.out.split()[-2:] == ["77", "0"]
+    either.linux["timeOffsets"]["boottime"]["secs"] = -(10**9)
+    refused = rootless.run(either, check=False)
+    assert "cannot set up the time namespace (/linux/timeOffsets): Numerical result out of range" in refused.err
+
+
 def test_the_hosts_network(rootless: RootlessPyoci, box: Bundle) -> None:
     """Then /sys is the host's, bound."""
     done = rootless.run(box.shell("ls /sys/class/net; touch /sys/x || true"))

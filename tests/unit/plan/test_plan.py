@@ -218,7 +218,7 @@ def test_namespaces() -> None:
     assert not namespaces.has("ipc")
     plan = Plan()
     plan_namespaces(plan, linux, namespaces)
-    assert lines(plan) == ["TIME_OFFSETS /linux/timeOffsets", "CGROUP_NAMESPACE /linux/namespaces"]
+    assert lines(plan) == ["TIME_NAMESPACE /linux/timeOffsets", "CGROUP_NAMESPACE /linux/namespaces"]
     assert plan.operations[0].s == ("boottime -5 3\n",)
 
 
