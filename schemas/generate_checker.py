@@ -5,8 +5,9 @@
 
 The output imports nothing. It holds `check_config(doc)`, `check_process(doc)` and `check_resources(doc)`, which take
 what the JSON scanner made and return whether the schema accepts it, nothing more: to explain a refusal is jsonschema's
-job (oci_runtime/spec/explain.py). Only the keywords the schemas use are understood, and patterns only through the table
-PATTERNS; anything else stops the build, so that no rule of the schema is lost in translation.
+job (oci_runtime/spec/explain.py). RULES has the rules of the three by name, for oci_runtime/spec/absence.py.
+Only the keywords the schemas use are understood, and patterns only through the table PATTERNS; anything else stops the
+build, so that no rule of the schema is lost in translation.
 
 The schema becomes a tree of Python literals and one function walks it along with the document, because what counts is
 the time to load the module: one function for each object of the schema makes a .pyc four times the size, and
@@ -103,10 +104,11 @@ class Generator:
 
     def source(self) -> str:
         entries = []
-        for name, pointer in ENTRY_POINTS.items():
-            rule = self.rule(self.resolve(pointer), pointer)
+        rules = {name: self.rule(self.resolve(pointer), pointer) for name, pointer in ENTRY_POINTS.items()}
+        for name, rule in rules.items():
             entries.append(f"\n\ndef check_{name}(v):\n    return _check(v, {rule})\n")
-        return "".join([HEADER, *self.statements.values(), *entries])
+        members = ", ".join(f"{name!r}: {rule}" for name, rule in rules.items())
+        return "".join([HEADER, *self.statements.values(), f"RULES = {{{members}}}\n", *entries])
 
     def resolve(self, pointer: str) -> Schema:
         schema: Any = self.root

@@ -167,7 +167,12 @@ def saved_config(container: Container) -> Config:
         text = container.read("config.json")
     except OSError as error:
         raise PyociError(f"cannot open {path}: {error.strerror}") from error
-    return parse_object(text, path)  # type: ignore[return-value]
+    config = parse_object(text, path)
+    if b"null" in text or b'""' in text:  # it is kept as it was written
+        from oci_runtime.spec.absence import remove_absent
+
+        remove_absent("config", config)
+    return config  # type: ignore[return-value]
 
 
 def run_poststart_hooks(container: Container, config: Config, warn: Callable[[str], None]) -> None:

@@ -92,8 +92,10 @@ def _described(resources: Resources, problem: Problem) -> str:
 def _apply(container: Container, config: Config, changes: Resources, undo: Undo) -> None:
     """To the cgroups, and to `config`."""
     from oci_runtime.lifecycle.pause import cgroups_of
+    from oci_runtime.spec.document import drop_zero_of_old
     from oci_runtime.spec.merge_resources import completed, merged
 
+    drop_zero_of_old(changes, config["ociVersion"])
     linux = config.setdefault("linux", {})
     present = linux.get("resources", {})
     before = cgroups_of(container).update(completed(changes, present), pointer="")

@@ -32,7 +32,7 @@ def plan_linux_process(plan: Plan, linux: Linux) -> None:
 def plan_preparation(plan: Plan, process: Process, context: Context) -> None:
     """What can be done, and can fail, before the process is told to start."""
     if context.keyring:
-        plan.add(lib.OP_SESSION_KEYRING, "", (context.keyring, process.get("selinuxLabel")))
+        plan.add(lib.OP_SESSION_KEYRING, "", (context.keyring, process.get("selinuxLabel") or None))
     if "scheduler" in process or "ioPriority" in process:
         from oci_runtime.plan.scheduler import plan_scheduler
 

@@ -40,13 +40,21 @@ def load_config(source: str | int | bytes, *, process_required: bool = True, nam
     text, name = _read(source, name)
     document = _parse(text, name)
     if not check_config(document):
-        _refuse_schema("config", document, text, name)
+        _look_again("config", check_config, document, text, name)
     problems = validate_config(document, process_required=process_required)
     if "\\u" in text:
         problems += _bad_text(document, "")
     if problems:
         _refuse(problems, document, text, name)
+    drop_zero_of_old(document.get("linux", {}).get("resources", {}), document["ociVersion"])
     return document  # type: ignore[no-any-return]
+
+
+def drop_zero_of_old(resources: Resources, version: str) -> None:
+    """Takes a limit of 0 processes out of the resources of a container whose ociVersion is `version`: since 1.3 of the
+    specification that is a limit, before engines wrote it for none, and runtimes took it for that."""
+    if resources.get("pids", {}).get("limit") == 0 and int(version.split(".")[1]) < 3:
+        del resources["pids"]
 
 
 def load_process(source: str | int, *, name: str = "process.json") -> Process:
@@ -58,7 +66,7 @@ def load_process(source: str | int, *, name: str = "process.json") -> Process:
     text, name = _read(source, name)
     document = _parse(text, name)
     if not check_process(document):
-        _refuse_schema("process", document, text, name)
+        _look_again("process", check_process, document, text, name)
     problems: list[Problem] = []
     validate_process(document, "", problems)
     if "\\u" in text:
@@ -75,7 +83,7 @@ def load_resources(source: str | int, *, name: str = "resources") -> Resources:
     text, name = _read(source, name)
     document = _parse(text, name)
     if not check_resources(document):
-        _refuse_schema("resources", document, text, name)
+        _look_again("resources", check_resources, document, text, name)
     problems: list[Problem] = []
     validate_resources(document, "", problems, partial=True)
     if "\\u" in text:
@@ -211,7 +219,12 @@ def _refuse(problems: list[Problem], document: object, text: str, name: str) -> 
     raise spec_error(problems, document, text, name)
 
 
-def _refuse_schema(kind: str, document: object, text: str, name: str) -> NoReturn:
-    from oci_runtime.spec.explain import schema_error
+def _look_again(kind: str, check: Callable[[Any], bool], document: Any, text: str, name: str) -> None:
+    """At a document that the checker refuses: without what stands for absence it may be valid."""
+    from oci_runtime.spec.absence import remove_absent
 
-    raise schema_error(kind, document, text, name)
+    remove_absent(kind, document)
+    if not check(document):
+        from oci_runtime.spec.explain import schema_error
+
+        raise schema_error(kind, document, text, name)

@@ -60,7 +60,7 @@ def schema_error(kind: str, document: object, text: str, name: str) -> SpecError
     schema = load_schema("config")
     if kind != "config":
         schema = {"$ref": DEFINITIONS[kind], "definitions": schema["definitions"]}
-    problems = [_problem(error) for error in Draft7Validator(schema).iter_errors(document)]
+    problems = [_problem(error) for error in Draft7Validator(schema).iter_errors(document) if not _follows(error)]
     if not problems:
         return SpecError(
             f"{name}: internal error: the generated checker refuses what schemas/config.schema.json accepts; "
@@ -112,8 +112,16 @@ def show(value: object) -> str:
         return f"an array of {len(value)}"
     if isinstance(value, dict):
         return "an object"
+    if value in (float("inf"), float("-inf")):
+        return "a number of more than 308 digits"
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
+
+
+def _follows(error: ValidationError) -> bool:
+    """Whether it says of what is no integer that it is too large or too small, besides."""
+    value: Any = error.instance
+    return error.validator in ("minimum", "maximum") and isinstance(value, float) and not value.is_integer()
 
 
 def _problem(error: ValidationError) -> Problem:

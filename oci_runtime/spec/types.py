@@ -222,7 +222,7 @@ class CPU(TypedDict, total=False):
     idle: int
 
 
-class Pids(TypedDict):
+class Pids(TypedDict, total=False):
     limit: int
 
 

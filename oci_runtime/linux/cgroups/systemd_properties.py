@@ -186,11 +186,9 @@ def _is_number(text: str) -> bool:
 
 
 def _tasks_max(found: list[Property], resources: Resources) -> None:
-    pids = resources.get("pids")
-    if pids is not None:
-        found.append(
-            _limit("TasksMax", pids["limit"] or 1)
-        )  # systemd takes no 0; 1 is what limits_v1.pids_max() makes of it
+    limit = resources.get("pids", {}).get("limit")
+    if limit is not None:
+        found.append(_limit("TasksMax", limit or 1))  # systemd takes no 0; 1 is what limits_v1.pids_max() makes of it
 
 
 def _io(found: list[Property], block_io: BlockIO, bfq: bool) -> None:

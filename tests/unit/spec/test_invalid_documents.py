@@ -642,7 +642,7 @@ def test_several_problems_are_all_shown(tmp_path: Path) -> None:
 
 
 def test_several_schema_errors_are_all_shown(tmp_path: Path) -> None:
-    edits = {"/process/cwd": 5, "/root/readonly": "yes", "/hostname": None}
+    edits = {"/process/cwd": 5, "/root/readonly": "yes", "/hostname": False}
     path = tmp_path / "config.json"
     path.write_text(dump(edited(bundle("minimal"), edits)), "utf-8")
     with pytest.raises(SpecError) as caught:
@@ -684,7 +684,7 @@ def test_process(edits: dict[str, Any], pointer: str, message: str, tmp_path: Pa
     [
         ({"memory": {"limit": "1G"}}, "/memory/limit", "must be an integer"),
         ({"memory": {"limit": 2, "swap": 1}}, "/memory/swap", "must be at least the limit"),
-        ({"pids": {}}, "/pids", 'lacks the required property "limit"'),
+        ({"rdma": {"mlx5_1": {}}}, "/rdma/mlx5_1", "must have hcaHandles"),
         ({"unified": {"a/b": ""}}, "/unified/a~1b", "must be the name of a file"),
         ({"unified": {"a": "\0"}}, "/unified/a", "must not contain a NUL"),
     ],
