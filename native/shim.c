@@ -35,6 +35,9 @@
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U
 #endif
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
 #ifndef F_SEAL_EXEC
 #define F_SEAL_EXEC 0x0020
 #endif
@@ -338,27 +341,67 @@ static int seal(int fd, int executable)
     return fcntl(fd, F_ADD_SEALS, seals);
 }
 
+static int write_all(int fd, const char *data, size_t size)
+{
+    while (size) {
+        long put = write(fd, data, size);
+        if (put < 0)
+            return -1;
+        data += put;
+        size -= (size_t)put;
+    }
+    return 0;
+}
+
+static int close_failed(int fd)
+{
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    return -error;
+}
+
 /* A sealed file in memory that holds `data`; `mode` as in chmod(2), -1 for what memfd_create(2) gives. */
 int sys_memfd(const char *name, const char *data, size_t size, int executable, int mode)
 {
     unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-    int fd = memfd_create(name, executable ? flags | MFD_EXEC : flags);
+    int fd = memfd_create(name, flags | (executable ? MFD_EXEC : MFD_NOEXEC_SEAL));
     if (fd < 0 && errno == EINVAL) /* a kernel before 6.3 */
         fd = memfd_create(name, flags);
-    if (fd < 0)
-        return -errno;
-    size_t done = 0;
-    while (done < size) {
-        long put = write(fd, data + done, size - done);
-        if (put < 0)
-            break;
-        done += (size_t)put;
-    }
-    if (done == size && (mode < 0 || !fchmod(fd, (mode_t)mode)) && !seal(fd, executable))
+    if (fd >= 0 && !write_all(fd, data, size) && (mode < 0 || !fchmod(fd, (mode_t)mode)) && !seal(fd, executable))
         return fd;
-    int error = errno;
-    close(fd);
-    return -error;
+    return close_failed(fd);
+}
+
+static int write_file(int directory, const char *name, const char *data, size_t size, int mode)
+{
+    int fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 || write_all(fd, data, size) || fchmod(fd, (mode_t)mode))
+        return close_failed(fd);
+    return close(fd) ? -errno : 0;
+}
+
+/* A program that holds `data`, alone in a tmpfs that nobody can write to and that is mounted nowhere: opened with
+ * O_PATH. Where a memfd is executed, it does the same with less. */
+int sys_program_in_tmpfs(const char *name, const char *data, size_t size, int mode)
+{
+    int error = 0, program = -1, mount = -1;
+    int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+    if (fs < 0)
+        return -errno;
+    if (syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) ||
+        (mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)) < 0)
+        error = -errno;
+    if (!error)
+        error = write_file(mount, name, data, size, mode);
+    if (!error && (syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, "ro", NULL, 0) ||
+                   syscall(SYS_fsconfig, fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) ||
+                   (program = openat(mount, name, O_PATH | O_NOFOLLOW | O_CLOEXEC)) < 0))
+        error = -errno;
+    if (mount >= 0)
+        close(mount);
+    close(fs);
+    return error ? error : program;
 }
 
 int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)

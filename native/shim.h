@@ -31,6 +31,7 @@ int sys_listen(const char *path);
 int sys_send_descriptor(int socket, const char *data, size_t size, int descriptor);
 int sys_receive(int socket, struct report *report, int *descriptor);
 int sys_memfd(const char *name, const char *data, size_t size, int executable, int mode);
+int sys_program_in_tmpfs(const char *name, const char *data, size_t size, int mode);
 int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 int sys_open_tree(int dir, const char *path, unsigned flags);
 int sys_mount_idmap(int mount, int recursive, int user_namespace);

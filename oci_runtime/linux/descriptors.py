@@ -6,7 +6,7 @@ import posix
 
 from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, SystemCallError
-from oci_runtime.plan.operations import Directory, Tree
+from oci_runtime.plan.operations import Directory, Program, Tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ def open_descriptor(descriptor: Descriptor) -> None:
             descriptor.fd = posix.open(descriptor.path, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
         except OSError as error:
             raise SystemCallError(f"cannot open {descriptor.path}", error.errno or 0, descriptor.pointer) from error
+    elif isinstance(descriptor, Program):
+        from oci_runtime.linux.program_in_tmpfs import open_program
+
+        descriptor.fd = open_program(descriptor.code)
 
 
 def close_descriptors(plan: Plan) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # seconds
 DEATH_TIMEOUT = 2.0
 
+_CLONE_NEWUSER = 0x10000000
+
 # A cgroup that is gone, or takes no processes, or to which a user, from where he is, may not move any: cgroups(7).
 _NOT_INTO_CGROUP = (EBUSY, EOPNOTSUPP, EACCES, EPERM, ENODEV, ENOENT, EROFS)
 
@@ -135,9 +137,9 @@ def _step_failure(step: int, errno: int, plan: Plan | None) -> PyociError:
     return SystemCallError(f"cannot {what}", errno, pointer)
 
 
-def init_program() -> int:
-    """A descriptor of init's code, in a sealed memfd: the host's file cannot be reached from within the container
-    (CVE-2019-5736).
+def init_program(request: Request) -> int:
+    """A descriptor of init's code, in a sealed memfd or, where none is executed, a read-only tmpfs: the host's file
+    cannot be reached from within the container (CVE-2019-5736).
 
     Root of a user namespace can execute but not read it, and the kernel lets nobody of that namespace look into a
     process whose program he may not read (ptrace(2), access mode checking; CVE-2016-9962).
@@ -149,13 +151,24 @@ def init_program() -> int:
         raise PyociError(f"pyoci is not installed as a whole: {path}: {error.strerror}") from error
     code = posix.read(fd, posix.fstat(fd).st_size)
     posix.close(fd)
-    return _memfd(b"pyoci-init", code, 1, 0o711)
+    memfd = lib.sys_memfd(b"pyoci-init", code, len(code), 1, 0o711)
+    if memfd == -EACCES:
+        from oci_runtime.linux.program_in_tmpfs import program_in_tmpfs
+
+        return program_in_tmpfs(code, _user_namespace(request))
+    return _checked_memfd(memfd)
 
 
-def _memfd(name: bytes, data: bytes, executable: int, mode: int = -1) -> int:
-    fd: int = lib.sys_memfd(name, data, len(data), executable, mode)
+def _user_namespace(request: Request) -> int:
+    """A descriptor of the user namespace that is joined, or a pidfd of somebody in it; -1 if none is."""
+    if request.process_flags & _CLONE_NEWUSER:
+        return request.process
+    return next((fd for fd, flag in request.join if flag == _CLONE_NEWUSER), -1)
+
+
+def _checked_memfd(fd: int) -> int:
     if fd < 0:
-        raise SystemCallError(f"memfd_create {name.decode()}", -fd)
+        raise SystemCallError("cannot make a memfd", -fd)
     return fd
 
 
@@ -171,7 +184,8 @@ def spawn(request: Request, plan: Plan) -> Child:
     ours, theirs = ends
     keep = [fd for fd in (descriptor.fd for descriptor in plan.descriptors) if fd >= 0]
     kept = ffi.new("int[]", keep)
-    init, code = init_program(), _memfd(b"pyoci-plan", plan.encode(), 0)
+    init, encoded = init_program(request), plan.encode()
+    code = _checked_memfd(lib.sys_memfd(b"pyoci-plan", encoded, len(encoded), 0, -1))
     wanted = ffi.new("struct spawn *")
     wanted.flags = request.flags
     wanted.cgroup = request.cgroup

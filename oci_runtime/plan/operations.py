@@ -65,6 +65,16 @@ class Directory(Descriptor):
         return f"directory({self.path})"
 
 
+class Program(Descriptor):
+    """init's code, in a file that can be executed: of where the kernel executes no memfd."""
+
+    __slots__ = ("code",)
+
+    def __init__(self, code: bytes) -> None:
+        super().__init__("")
+        self.code = code
+
+
 class Socket(Descriptor):
     """A socket that lifecycle/ has at hand: the console socket, or the one that `start` connects to."""
 

@@ -11,6 +11,7 @@ pyoci        a Pyoci, the runtime with a state root in `directory`. pyoci.run(bu
              code and output; pyoci.create(bundle) and pyoci.run_detached(bundle) give a Container with start(), exec(),
              kill(), wait(), expect(text), state, status, pid, output; pyoci("list", …) is any command
 pyoci_v2     the same, on a host of cgroup v2 alone
+pyoci_noexec the same, where no memory files are executed; in a pid namespace, by the pids of which it goes
 
 After each test all containers are deleted by force, and the test fails if a process, cgroup or mount is left.
 """
@@ -25,6 +26,7 @@ from pathlib import Path
 
 import pytest
 from containers import CGROUP_ROOT, Bundle, Pyoci
+from memfd_noexec import memfd_noexec
 
 
 @pytest.fixture
@@ -71,3 +73,18 @@ def pyoci_v2(directory: Path, pyoci: Pyoci) -> Pyoci:
     script.chmod(0o755)
     pyoci.executable = str(script)
     return pyoci
+
+
+@pytest.fixture
+def pyoci_noexec(directory: Path, pyoci: Pyoci) -> Iterator[Pyoci]:
+    """The runtime in a pid namespace with vm.memfd_noexec=2."""
+    usual = pyoci.executable
+    with memfd_noexec() as enter:
+        script = directory / "pyoci-noexec"
+        script.write_text(f'#!/bin/sh\nexec {" ".join(enter)} {usual} "$@"\n')
+        script.chmod(0o755)
+        pyoci.executable = str(script)
+        yield pyoci
+        left = pyoci.close()
+        pyoci.executable = usual
+    assert not left, "left behind: " + "\n".join(left)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from containers import Bundle, wait_for
+from memfd_noexec import memfd_noexec
 from rootless_support import RootlessPyoci, give, map_ranges
 
 HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
@@ -44,6 +45,23 @@ def test_its_life(rootless: RootlessPyoci, either: Bundle) -> None:
     container.kill("KILL")
     container.wait().delete()
     assert not rootless("list", "-q").out
+
+
+@pytest.mark.parametrize("kind", ["new", "joined"])
+def test_where_no_memory_files_are_executed(rootless: RootlessPyoci, either: Bundle, kind: str) -> None:
+    """vm.memfd_noexec=2: init is in a tmpfs, which only root of a user namespace can mount."""
+    with memfd_noexec() as enter:
+        rootless.around = enter
+        container = rootless.run_detached(either.args("/bin/sleep", "60"))
+        assert container.exec("/bin/sh", "-c", "id -u").out == "0\n"
+        if kind == "joined":
+            either.namespace("user", f"/proc/{container.pid}/ns/user").args("id", "-u")
+            del either.linux["uidMappings"], either.linux["gidMappings"]
+            assert rootless.run(either).out == "0\n"
+        container.delete(force=True)
+        left = rootless.close()
+    rootless.around = ()
+    assert not left
 
 
 def test_the_exit_code(rootless: RootlessPyoci, box: Bundle) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from containers import MINIMAL, Bundle
+from memfd_noexec import memfd_noexec
 from rootless_support import RootlessPyoci, rootless_bundle
 
 NEEDED = "CHOWN DAC_OVERRIDE KILL NET_ADMIN NET_BIND_SERVICE SETGID SETPCAP SETUID SYS_ADMIN SYS_CHROOT AUDIT_WRITE"
@@ -35,6 +36,14 @@ def test_unshare(rootless: RootlessPyoci, plain: Bundle, kind: list[str]) -> Non
     uid, mapping, *rest = done.out.splitlines()
     assert (uid, mapping.split()) == ("0", ["0", str(rootless.user.uid), "1"])
     assert {"config.json", "rootfs"} <= set(rest)
+
+
+@pytest.mark.parametrize("kind", [[], ["--mount"]], ids=" ".join)
+def test_where_no_memory_files_are_executed(rootless: RootlessPyoci, plain: Bundle, kind: list[str]) -> None:
+    with memfd_noexec() as enter:
+        rootless.around, rootless.inside = enter, ["unshare", "-Ur", *kind]
+        assert rootless.run(plain.args("id", "-u")).out == "0\n"
+    rootless.around = ()
 
 
 def test_its_life(rootless: RootlessPyoci, plain: Bundle) -> None:

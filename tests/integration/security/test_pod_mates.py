@@ -83,15 +83,7 @@ def mate_of(victim: Bundle, spy: Container) -> None:
     victim.unmount("/sys")
 
 
-@pytest.mark.parametrize("time", ["new time namespace", "shifted clocks", "host's time"])
-def test_no_pod_mate_looks_into_a_new_init(
-    new_bundle: Callable[[str], Bundle], pyoci: Pyoci, directory: Path, time: str
-) -> None:
-    """CVE-2016-9962: init has the host's root and descriptors of it, until it has entered its own.
-
-    The first two fail with an init that the user namespace can read (mode 0755, spawn.py, init_program), which it was
-    for a new time namespace's sake.
-    """
+def look_into_new_inits(new_bundle: Callable[[str], Bundle], pyoci: Pyoci, directory: Path, time: str) -> None:
     secret = directory / "secret"
     secret.write_text("of the host")
     secret.chmod(0o666)
@@ -109,3 +101,22 @@ def test_no_pod_mate_looks_into_a_new_init(
         assert spy.output == "ready\n"
         assert result.code == 0, result
     assert spy.status == "running"
+
+
+@pytest.mark.parametrize("time", ["new time namespace", "shifted clocks", "host's time"])
+def test_no_pod_mate_looks_into_a_new_init(
+    new_bundle: Callable[[str], Bundle], pyoci: Pyoci, directory: Path, time: str
+) -> None:
+    """CVE-2016-9962: init has the host's root and descriptors of it, until it has entered its own.
+
+    The first two fail with an init that the user namespace can read (mode 0755, spawn.py, init_program), which it was
+    for a new time namespace's sake.
+    """
+    look_into_new_inits(new_bundle, pyoci, directory, time)
+
+
+def test_nor_where_init_is_no_memory_file(
+    new_bundle: Callable[[str], Bundle], pyoci_noexec: Pyoci, directory: Path
+) -> None:
+    """Fails with mode 0755 in linux/program_in_tmpfs.py."""
+    look_into_new_inits(new_bundle, pyoci_noexec, directory, "shifted clocks")
