@@ -79,7 +79,7 @@ enum plan_code {
                             n3: umask, -1 for the caller's */
     OP_WAIT_START,   /* n0: listening socket, or -1 to go on at once */
     OP_BOUNDING_SET, /* n0: capabilities that stay */
-    OP_INHERITED,    /* n0: uid that owns the standard streams, n1: umask or -1, n2: descriptors preserved from 3 on,
+    OP_INHERITED,    /* n0: uid that owns the standard streams, n1: umask or -1, s0: n2 descriptors to pass on (uint32),
                            n3: HOME from /etc/passwd is this uid's, or -1 */
     OP_OPEN_FILES,   /* n0: soft, n1: hard limit RLIMIT_NOFILE, too low for init itself */
     OP_USER,         /* n0: uid, n1: gid, s0: n2 supplementary group ids (uint32), n3: leave the groups as they are */

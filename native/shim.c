@@ -115,8 +115,8 @@ static __attribute__((noreturn)) void execute_init(const struct spawn *request, 
     keep(request->plan);
     for (int i = 0; i < request->keep_count; i++)
         keep(request->keep[i]);
-    for (int fd = 3; fd < 3 + request->preserved; fd++)
-        keep(fd);
+    for (int i = 0; i < request->preserved_count; i++)
+        keep(request->preserved[i]);
     syscall(SYS_execveat, request->init, "", argv, envp, AT_EMPTY_PATH);
     child_fail(request, STEP_EXEC_INIT, errno);
 }

@@ -21,7 +21,8 @@ struct spawn {
     int become_root;   /* uid and gid 0 once the id mappings are written */
     int keep_count;    /* descriptors that the plan names */
     const int *keep;
-    int preserved;            /* --preserve-fds: this many from 3 on */
+    int preserved_count; /* descriptors of --preserve-fds */
+    const int *preserved;
     const char *time_offsets; /* of a new time namespace, as timens_offsets(7) takes them; NULL: it is in none */
 };
 

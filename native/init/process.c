@@ -196,10 +196,11 @@ int op_inherited(struct init *init, const struct plan_op *op)
     sys_close(init->root_fd);
     sys_close(init->procfs_fd);
     init->root_fd = init->procfs_fd = NO_FD;
-    int preserved = 3 + (int)op->n[2];
-    for (int fd = 3; fd < preserved; fd++)
-        SYS3(SYS_fcntl, fd, F_SETFD, 0);
-    return (int)SYS3(SYS_close_range, preserved, ~0u, CLOSE_RANGE_CLOEXEC);
+    int error = (int)SYS3(SYS_close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC);
+    const uint32_t *preserved = (const uint32_t *)(init->plan + op->s[0]);
+    for (int64_t i = 0; i < op->n[2] && !error; i++)
+        error = (int)SYS3(SYS_fcntl, preserved[i], F_SETFD, 0);
+    return error;
 }
 
 int op_open_files(struct init *init, const struct plan_op *op)

@@ -10,6 +10,7 @@ from oci_runtime.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from oci_runtime.cli.main import GlobalOptions
@@ -22,7 +23,10 @@ PIDFD_SOCKET = ("pidfd-socket", "", "text", "", "AF_UNIX socket that is sent a p
 PID_FILE = ("pid-file", "", "text", "", "file to write the pid of the process to")
 NO_PIVOT = ("no-pivot", "", "bool", False, "chroot, not pivot_root; for a root filesystem in a ramdisk")
 NO_NEW_KEYRING = ("no-new-keyring", "", "bool", False, "keep the session keyring of the caller")
-PRESERVE_FDS = ("preserve-fds", "", "int", 0, "pass on so many descriptors, after 0-2 and those of $LISTEN_FDS")
+PRESERVE_FDS = (
+    *("preserve-fds", "", "int", 0),
+    "pass on what is open of so many descriptors, after 0-2 and those of $LISTEN_FDS",
+)
 
 DESCRIPTION = """A bundle is a directory with a config.json and, usually, a root filesystem;
 "pyoci spec" writes a config.json to start from. The id must not be in use by
@@ -71,22 +75,29 @@ def listen_fds() -> int:
     return int(count)
 
 
-def preserved(listening: int, more: int) -> int:
-    """Number of descriptors from 3 on that the process inherits. UsageError unless we inherited each of them.
+def preserved(listening: int, more: int) -> Sequence[int]:
+    """The descriptors from 3 on that the process inherits. UsageError unless we inherited those of systemd.
 
-    What we opened ourselves is close-on-exec, and what we inherited is not.
+    Of the `more` after them those that are open: an engine that was told to pass on 5 and 9 asks for seven, with holes
+    (podman --preserve-fd). What we opened ourselves is close-on-exec, and what we inherited is not.
     """
     if more < 0:
         raise UsageError(f"--preserve-fds {more}: must not be negative")
-    for descriptor in range(3, 3 + listening + more):
-        try:
-            inherited = posix.get_inheritable(descriptor)
-        except (OSError, OverflowError):
-            inherited = False
-        if not inherited:
-            option = "$LISTEN_FDS" if descriptor < 3 + listening else "--preserve-fds"
-            raise UsageError(f"descriptor {descriptor}, which {option} wants to pass on, is not open")
-    return listening + more
+    if not listening and not more:
+        return ()
+    found = [fd for fd in map(int, posix.listdir("/proc/self/fd")) if 3 <= fd < 3 + listening + more]
+    inherited = sorted(fd for fd in found if _is_inherited(fd))
+    for descriptor in range(3, 3 + listening):
+        if descriptor not in inherited:
+            raise UsageError(f"descriptor {descriptor}, which $LISTEN_FDS wants to pass on, is not open")
+    return inherited
+
+
+def _is_inherited(descriptor: int) -> bool:
+    try:
+        return posix.get_inheritable(descriptor)
+    except OSError:
+        return False  # listdir's own
 
 
 def environment(name: bytes) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         console_socket: str
         pidfd_socket: str
         pid_file: str
-        preserve_fds: int
+        preserve_fds: Sequence[int]
 
 
 class Request:
@@ -31,7 +31,7 @@ class Request:
     console_socket  AF_UNIX socket that gets the terminal's descriptor
     pidfd_socket    AF_UNIX socket that gets a pidfd of the process
     pid_file        file that gets the pid of the process
-    preserve_fds    number of descriptors, from 3 on, that the process inherits; all of them are open
+    preserve_fds    descriptors that the process inherits; all of them are open
     """
 
     __slots__ = ("console_socket", "id", "pid_file", "pidfd_socket", "preserve_fds", "root")
@@ -44,7 +44,7 @@ class Request:
         console_socket: str = "",
         pidfd_socket: str = "",
         pid_file: str = "",
-        preserve_fds: int = 0,
+        preserve_fds: Sequence[int] = (),
     ) -> None:
         self.root = root
         self.id = id

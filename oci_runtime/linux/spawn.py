@@ -57,7 +57,7 @@ class Request:
         self.process = -1
         self.process_flags = 0
         self.become_root = False
-        self.preserved = 0
+        self.preserved: Sequence[int] = ()
 
 
 class Child:
@@ -200,7 +200,8 @@ def spawn(request: Request, plan: Plan) -> Child:
         wanted.join[i], wanted.join_type[i] = fd, flag
     wanted.become_root = int(request.become_root)
     wanted.keep, wanted.keep_count = kept, len(keep)
-    wanted.preserved = request.preserved
+    preserved = ffi.new("int[]", request.preserved)
+    wanted.preserved, wanted.preserved_count = preserved, len(request.preserved)
     first = plan.operations[0]
     if first.code == lib.OP_TIME_NAMESPACE:
         offsets = ffi.new("char[]", str(first.s[0] or "").encode())

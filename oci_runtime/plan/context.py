@@ -4,6 +4,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from oci_runtime.linux.cgroups.mounts import ContainerMounts
     from oci_runtime.plan.namespaces import Namespaces
     from oci_runtime.plan.operations import Blob, Socket
@@ -66,7 +68,7 @@ class Context:
         self.mount_label_left_out = False
         self.selinux = True
         self.no_pivot = False
-        self.preserved = 0
+        self.preserved: Sequence[int] = ()
         self.bind_propagation = 0
         self.cgroup_mounts: ContainerMounts | None = None
         self.console_socket: Socket | None = None

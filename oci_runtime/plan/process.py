@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _struct import pack
+
 from oci_runtime._shim import lib
 from oci_runtime.plan.capabilities import plan_bounding_set, plan_capabilities
 from oci_runtime.plan.user import plan_user
@@ -74,7 +76,9 @@ def plan_inherited(plan: Plan, process: Process, context: Context) -> None:
     user = process.get("user", {})
     uid = user.get("uid", 0)
     home = -1 if any(variable.startswith("HOME=") for variable in process.get("env", ())) else uid
-    plan.add(lib.OP_INHERITED, "/process/user", (), (uid, user.get("umask", -1), context.preserved, home))
+    descriptors = pack(f"={len(context.preserved)}I", *context.preserved)
+    numbers = (uid, user.get("umask", -1), len(context.preserved), home)
+    plan.add(lib.OP_INHERITED, "/process/user", (descriptors,), numbers)
 
 
 def plan_open_files(plan: Plan, process: Process) -> None:

@@ -212,10 +212,36 @@ def test_preserved_descriptors(bundle: Bundle, pyoci: Pyoci) -> None:
         os.close(descriptor)
 
 
-def test_preserved_descriptor_that_is_not_open(bundle: Bundle, pyoci: Pyoci) -> None:
-    done = pyoci.run(bundle, "--preserve-fds", "1", check=False)
-    assert done.code == 1
-    assert "descriptor 3, which --preserve-fds wants to pass on, is not open" in done.err
+@pytest.mark.parametrize("verb", ["run", "create", "exec"])
+@pytest.mark.parametrize("joined", [False, True])
+def test_preserved_descriptors_with_holes(bundle: Bundle, pyoci: Pyoci, verb: str, joined: bool) -> None:
+    """podman --preserve-fd=5,13: what is open goes to the process, and nothing of ours is in between."""
+    script = "for fd in /proc/self/fd/*; do echo ${fd##*/}; done; echo five >&5; echo thirteen >&13"
+    other = pyoci.run_detached(bundle.args("sleep", "1000"))
+    if joined:
+        bundle.namespace("pid", f"/proc/{other.pid}/ns/pid")
+    bundle.args("sh", "-c", script).save()
+    read, end = os.pipe()
+    write = fcntl.fcntl(end, fcntl.F_DUPFD, 50)
+    os.close(end)
+    identifier = other.id if verb == "exec" else pyoci.new_id()
+    options = [identifier, "sh", "-c", script] if verb == "exec" else ["--bundle", str(bundle.path), identifier]
+    argv = pyoci.command(verb, "--preserve-fds", "12", *options)
+    done = subprocess.run(
+        ["bash", "-c", f'exec 5>&{write} 13>&{write} {write}>&- 20</dev/null; exec "$@"', "sh", *argv],
+        pass_fds=[write],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if verb != "create" else subprocess.DEVNULL,
+        timeout=120,
+    )
+    os.close(write)
+    if verb == "create":
+        pyoci("start", identifier)
+    else:
+        # 3 is that of the shell for the directory
+        assert done.stdout.split() == [b"0", b"1", b"13", b"2", b"3", b"5"]
+    with open(read, "rb") as pipe:
+        assert pipe.read() == b"five\nthirteen\n"
 
 
 def test_sockets_of_systemd(bundle: Bundle, pyoci: Pyoci) -> None:

@@ -174,7 +174,7 @@ def test_create_gets_absolute_paths(tmp_path: Path) -> None:
         "no_new_keyring": True,
         "rootless": True,
         "systemd_cgroup": True,
-        "preserve_fds": 0,
+        "preserve_fds": [],
         "listen_fds": 0,
         "notify_socket": "",
     }
@@ -194,12 +194,23 @@ def test_run_gets_its_options_and_gives_the_exit_status(tmp_path: Path) -> None:
     assert done.returncode == 42
 
 
-def test_preserved_descriptors_must_have_been_inherited(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    done = pyoci("--log", str(log), "create", "--preserve-fds", "1", "id", fake=show("create", "create"), shell="3<&-")
-    assert "descriptor 3, which --preserve-fds wants to pass on, is not open" in one_line(done, 1)
-    answer = request("create", "--preserve-fds", "2", "id", cwd=tmp_path, shell="3</dev/null 4</dev/null")
-    assert answer["preserve_fds"] == 2
+@pytest.mark.parametrize(
+    ("shell", "count", "expected"),
+    [
+        ("3</dev/null 4</dev/null", 2, [3, 4]),
+        ("3</dev/null 4</dev/null", 1, [3]),
+        ("3<&- 5</dev/null 9</dev/null", 7, [5, 9]),
+        ("3<&-", 2, []),
+        ("3<&- 4</dev/null", 1000000, [4]),
+    ],
+)
+def test_preserved_descriptors_are_those_that_were_inherited(
+    shell: str, count: int, expected: list[int], tmp_path: Path
+) -> None:
+    """Not what is in the holes between them by now: the log."""
+    arguments = ("--log", str(tmp_path / "log"), "create", f"--preserve-fds={count}", "id")
+    done = pyoci(*arguments, fake=show("create", "create"), shell=shell)
+    assert json.loads(done.stdout)["preserve_fds"] == expected
 
 
 def test_sockets_of_systemd_are_preserved(tmp_path: Path) -> None:
@@ -207,11 +218,11 @@ def test_sockets_of_systemd_are_preserved(tmp_path: Path) -> None:
     fake += "posix.environ[b'NOTIFY_SOCKET'] = b'/n'\n" + show("create", "create")
     shell = "3</dev/null 4</dev/null 5</dev/null"
     answer = json.loads(pyoci("create", "--preserve-fds=1", "id", fake=fake, shell=shell).stdout)
-    assert (answer["preserve_fds"], answer["listen_fds"], answer["notify_socket"]) == (3, 2, "/n")
+    assert (answer["preserve_fds"], answer["listen_fds"], answer["notify_socket"]) == ([3, 4, 5], 2, "/n")
     assert "$LISTEN_FDS" in one_line(pyoci("create", "id", fake=fake, shell="3</dev/null 4<&-"), 1)
     others = {**os.environ, "LISTEN_PID": "1", "LISTEN_FDS": "2"}
     answer = json.loads(pyoci("create", "id", fake=show("create", "create"), env=others).stdout)
-    assert (answer["preserve_fds"], answer["listen_fds"]) == (0, 0)
+    assert (answer["preserve_fds"], answer["listen_fds"]) == ([], 0)
 
 
 def test_exec_gets_everything(tmp_path: Path) -> None:
@@ -230,7 +241,7 @@ def test_exec_gets_everything(tmp_path: Path) -> None:
         "console_socket": "",
         "pidfd_socket": "",
         "pid_file": f"{tmp_path}/p",
-        "preserve_fds": 0,
+        "preserve_fds": [],
         "detach": True,
         "tty": True,
         "cwd": "/w",

@@ -135,7 +135,7 @@ def test_lists_that_are_longer_than_the_plan(init: Init, number: int) -> None:
     for operation in (
         Operation(lib.OP_EXEC, "", (None, ("/bin/true",), ()), (number, 0)),
         Operation(lib.OP_EXEC, "", (None, ("/bin/true",), ("A=b",)), (1, number)),
-        Operation(lib.OP_INHERITED, "", (), (0, -1, number, -1)),
+        Operation(lib.OP_INHERITED, "", (b"\0" * 4,), (0, -1, number, -1)),
         Operation(lib.OP_USER, "", (b"\0" * 4,), (0, 0, number, 0)),
         Operation(lib.OP_SECCOMP, "", (b"\0" * 8,), (number, 0, 0)),
         Operation(lib.OP_MEMORY_POLICY, "", (b"\0" * 8,), (0, number)),
