@@ -71,10 +71,11 @@ static int attach(struct init *init, int mount, const char *path, int type, int6
 
 /* The one way by which a file comes into the container that the configuration has not asked to share, as its inode may
  * be the host's: root of the container could change its mode, owner and times. None of these attributes is in the way of
- * what a device is there for. */
+ * what a device is there for. Nor may it be a peer of the mount that it was cloned from: what root of the container
+ * mounts over it would cover the host's own file. */
 int attach_unasked(int mount, int destination, int64_t attributes)
 {
-    int error = set_attributes(mount, AT_RECURSIVE, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | attributes, 0, 0);
+    int error = set_attributes(mount, AT_RECURSIVE, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | attributes, 0, MS_PRIVATE);
     return error ? error : sys_move_mount(mount, destination, "");
 }
 
