@@ -57,6 +57,11 @@ long filesystem_magic(int fd);
 int open_procfs(struct init *init);
 int write_procfs(struct init *init, const char *directory, const char *file, const char *text);
 
+/* kept.c */
+int keep_mount(struct init *init, const char *path, int mount);
+int kept_base(const char *path, const char **rest);
+void close_kept(struct init *init);
+
 /* mount.c */
 int attach_unasked(int mount, int destination, int64_t attributes);
 int op_host_propagation(struct init *init, const struct plan_op *op);

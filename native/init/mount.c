@@ -159,12 +159,49 @@ static unsigned long mount_flags(int64_t attributes)
     return flags | (attributes & MOUNT_ATTR_NOSYMFOLLOW ? MS_NOSYMFOLLOW : 0);
 }
 
-/* An option longer than fsconfig(2) takes, an overlay of many layers say, goes by way of mount(2): onto the
- * destination's descriptor, and with its flags, since the new mount can only be reopened by the path. */
-static int mount_long_options(struct init *init, const struct plan_op *op, int destination)
+static int empty_directory(const char *option, int64_t attributes);
+
+/* mount(2) on `place`, whose only name that serves is that of its descriptor. */
+static int mount_on(struct init *init, const struct plan_op *op, int place, const char *data)
+{
+    char target[64] = "self/fd/";
+    int proc = open_procfs(init);
+    if (proc < 0)
+        return proc;
+    text_append_number(target, sizeof target, place);
+    int error = (int)SYS1(SYS_fchdir, proc);
+    return error ? error : sys_mount(op_text(init, op, 1), target, op_text(init, op, 0), mount_flags(op->n[1]), data);
+}
+
+/* Mounts it in a tmpfs that nobody else gets to see, and returns a detached copy. */
+static int mount_aside(struct init *init, const struct plan_op *op, const char *data)
+{
+    int aside = empty_directory("", 0), here = sys_openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY, 0);
+    int error = aside < 0 ? aside : here < 0 ? here : sys_move_mount(aside, AT_FDCWD, "/");
+    int mount = NO_FD;
+    if (!error) {
+        error = sys_mkdirat(aside, "mount", 0700);
+        int place = error ? error : sys_openat(aside, "mount", O_PATH | O_DIRECTORY, 0);
+        error = place < 0 ? place : mount_on(init, op, place, data);
+        if (place >= 0)
+            sys_close(place);
+        if (!error)
+            mount = sys_open_tree(aside, "mount", OPEN_TREE_CLONE);
+        if (!SYS1(SYS_fchdir, aside))
+            SYS2(SYS_umount2, ".", /* MNT_DETACH */ 2);
+        SYS1(SYS_fchdir, here);
+    }
+    if (aside >= 0)
+        sys_close(aside);
+    if (here >= 0)
+        sys_close(here);
+    return error ? error : mount;
+}
+
+/* An option longer than fsconfig(2) takes, an overlay of many layers say, goes by way of mount(2). */
+static int mount_long_options(struct init *init, const struct plan_op *op)
 {
     static char data[PATH_SIZE];
-    char target[64] = "self/fd/";
     const char *option = op_text(init, op, 3);
     int fits = 1;
     data[0] = 0;
@@ -172,25 +209,7 @@ static int mount_long_options(struct init *init, const struct plan_op *op, int d
         fits &= text_append(data, sizeof data, i ? "," : "");
         fits &= text_append(data, sizeof data, option);
     }
-    if (!fits)
-        return -E_NAMETOOLONG;
-    int proc = open_procfs(init);
-    if (proc < 0)
-        return proc;
-    text_append_number(target, sizeof target, destination);
-    int here = sys_openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY, 0);
-    int error = here < 0 ? here : (int)SYS1(SYS_fchdir, proc);
-    if (!error)
-        error = sys_mount(op_text(init, op, 1), target, op_text(init, op, 0), mount_flags(op->n[1]), data);
-    if (here >= 0)
-        SYS1(SYS_fchdir, here), sys_close(here);
-    if (error || !op->n[2])
-        return error;
-    int mount = open_in_root(init, op_text(init, op, 2), O_PATH, 0);
-    error = mount < 0 ? mount : set_attributes(mount, 0, 0, 0, op->n[2] & ~(int64_t)MS_REC);
-    if (mount >= 0)
-        sys_close(mount);
-    return error;
+    return fits ? mount_aside(init, op, data) : -E_NAMETOOLONG;
 }
 
 static int has_long_option(const struct init *init, const struct plan_op *op)
@@ -216,9 +235,9 @@ static void mode_option(const struct plan_op *op, int destination, char *option,
     text_append(option, size, octal);
 }
 
-static int fill(struct init *init, const struct plan_op *op, int mount)
+static int fill(const struct plan_op *op, int destination, int mount)
 {
-    int from = open_in_root(init, op_text(init, op, 2), O_RDONLY | O_DIRECTORY, 0);
+    int from = sys_openat(destination, ".", O_RDONLY | O_DIRECTORY, 0);
     if (from < 0)
         return from;
     int to = sys_openat(mount, ".", O_RDONLY | O_DIRECTORY, 0);
@@ -238,24 +257,21 @@ int op_mount(struct init *init, const struct plan_op *op)
         sys_close(there);
     if (destination < 0)
         return destination;
-    if (has_long_option(init, op)) {
-        int error = mount_long_options(init, op, destination);
-        sys_close(destination);
-        return error;
-    }
     if (there >= 0)
         mode_option(op, destination, mode, sizeof mode);
-    int mount = new_filesystem(init, op, mode);
+    int mount = has_long_option(init, op) ? mount_long_options(init, op) : new_filesystem(init, op, mode);
     int error = mount < 0 ? mount : 0;
     if (!error && op->n[3] & MOUNT_COPY_UP)
-        error = fill(init, op, mount);
+        error = fill(op, destination, mount);
     if (!error)
         error = set_attributes(mount, op->n[2] & MS_REC ? AT_RECURSIVE : 0, 0, 0, op->n[2] & ~(int64_t)MS_REC);
     if (!error)
         error = sys_move_mount(mount, destination, "");
+    sys_close(destination);
+    if (!error)
+        return keep_mount(init, op_text(init, op, 2), mount);
     if (mount >= 0)
         sys_close(mount);
-    sys_close(destination);
     return error;
 }
 
@@ -278,6 +294,8 @@ int op_bind(struct init *init, const struct plan_op *op)
     int type = (file_mode(mount) & MODE_TYPE) == MODE_DIRECTORY ? MODE_DIRECTORY : MODE_REGULAR;
     if (!error)
         error = attach(init, mount, op_text(init, op, 2), type, op->n[6]);
+    if (!error)
+        return keep_mount(init, op_text(init, op, 2), mount);
     sys_close(mount);
     return error;
 }
@@ -316,17 +334,18 @@ static int null_device(struct init *init)
     return fd;
 }
 
-static int empty_directory(const char *option)
+/* A tmpfs of its own; MOUNT_ATTR_RDONLY makes the filesystem read-only, too. */
+static int empty_directory(const char *option, int64_t attributes)
 {
     int fs = (int)SYS2(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
     if (fs < 0)
         return fs;
     int error = *option ? configure(fs, option) : 0;
-    if (!error)
+    if (!error && attributes & MOUNT_ATTR_RDONLY)
         error = (int)SYS5(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, "ro", 0, 0);
     if (!error)
         error = (int)SYS5(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, 0, 0, 0);
-    int mount = error ? error : (int)SYS3(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY);
+    int mount = error ? error : (int)SYS3(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes);
     sys_close(fs);
     return mount;
 }
@@ -337,7 +356,7 @@ int op_masked_path(struct init *init, const struct plan_op *op)
     if (fd < 0)
         return missing(fd) ? 0 : fd;
     int directory = (file_mode(fd) & MODE_TYPE) == MODE_DIRECTORY;
-    int mount = directory ? empty_directory(op_text(init, op, 1)) : null_device(init);
+    int mount = directory ? empty_directory(op_text(init, op, 1), MOUNT_ATTR_RDONLY) : null_device(init);
     int error = mount < 0 ? mount : attach_unasked(mount, fd, MOUNT_ATTR_RDONLY);
     if (mount >= 0)
         sys_close(mount);
@@ -388,14 +407,6 @@ int op_readonly_path(struct init *init, const struct plan_op *op)
         sys_close(mount);
     sys_close(fd);
     return error;
-}
-
-/* What was kept for paths below the new root; none follows. The process may name descriptors in its cwd and its hooks. */
-static void close_kept(struct init *init)
-{
-    if (init->null_fd >= 0)
-        sys_close(init->null_fd);
-    init->null_fd = NO_FD;
 }
 
 /* pivot_root(2), "pivot_root(".", ".")": the old root ends up over the new one and is taken away from there. It is

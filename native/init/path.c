@@ -9,16 +9,28 @@
 #define LINKS_AT_MOST 40
 #define PROC_ROOT_INODE 1
 
-int open_in_root(const struct init *init, const char *path, uint64_t flags, uint64_t resolve)
+static int open_within(int base, const char *path, uint64_t flags, uint64_t resolve)
 {
     int fd;
     /* EAGAIN: something was renamed while ".." was followed; the kernel asks to try again */
     for (int tries = 0; tries < 1000; tries++) {
-        fd = sys_openat2(init->root_fd, path, flags, resolve | RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+        fd = sys_openat2(base, path, flags, resolve | RESOLVE_NO_MAGICLINKS);
         if (fd != -E_AGAIN)
             break;
     }
     return fd;
+}
+
+/* From the mount of the plan that it lies in, whatever has become of the names that lead there; from the root if it does
+ * not, or if a link leads out of that mount. */
+int open_in_root(const struct init *init, const char *path, uint64_t flags, uint64_t resolve)
+{
+    const char *rest;
+    int base = kept_base(path, &rest);
+    if (base >= 0 && !*rest && (flags & (O_PATH | O_DIRECTORY)) == O_PATH)
+        return sys_dup(base); /* it may be a file */
+    int fd = base < 0 ? -E_XDEV : open_within(base, *rest ? rest : ".", flags, resolve | RESOLVE_BENEATH);
+    return fd == -E_XDEV ? open_within(init->root_fd, path, flags, resolve | RESOLVE_IN_ROOT) : fd;
 }
 
 /* Opens the directory that holds the last component of `path`, and gives that component. */
@@ -106,7 +118,8 @@ static int make_component(const struct init *init, char *path, size_t start, siz
 /* Makes the first component of `path` that is missing. */
 static int make_missing(const struct init *init, char *path, int type, int *links)
 {
-    size_t start = 0, end;
+    const char *rest;
+    size_t start = kept_base(path, &rest) < 0 ? 0 : (size_t)(rest - path), end;
     for (; path[start]; start = end) {
         if (path[start] == '/') {
             end = start + 1;

@@ -59,10 +59,12 @@ static inline long syscall6(long number, long a, long b, long c, long d, long e,
 #define E_ACCES 13
 #define E_BUSY 16
 #define E_EXIST 17
+#define E_XDEV 18
 #define E_NODEV 19
 #define E_NOTDIR 20
 #define E_ISDIR 21
 #define E_INVAL 22
+#define E_MFILE 24
 #define E_NAMETOOLONG 36
 #define E_NOSYS 38
 #define E_LOOP 40
@@ -87,6 +89,10 @@ static inline int sys_openat2(int dir, const char *path, uint64_t flags, uint64_
 {
     struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = resolve};
     return (int)SYS4(SYS_openat2, dir, path, &how, sizeof how);
+}
+static inline int sys_dup(int fd)
+{
+    return (int)SYS3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);
 }
 static inline void sys_close(int fd)
 {

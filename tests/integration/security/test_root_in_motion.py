@@ -1,0 +1,95 @@
+"""The image is changed while the container is made, by somebody who shares its root filesystem or a volume.
+
+What the plan mounts is kept open, and whatever lies below goes from there (native/init/kept.c). Else a name that is
+exchanged for a moment makes a path vanish, and what vanishes is not masked. Each test fails with kept_base() finding
+nothing. ROUNDS in the environment makes them longer; they were run with 200.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from containers import Bundle, Pyoci
+from race import exchanging
+
+ROUNDS = int(os.environ.get("ROUNDS", "40"))
+
+
+def results(bundle: Bundle, pyoci: Pyoci, one: Path, other: Path, rounds: int = ROUNDS) -> Counter[str]:
+    """What containers wrote that were made meanwhile. That one fails would be no hole, but there is no need for it."""
+    found: Counter[str] = Counter()
+    with exchanging(one, other):
+        for _ in range(rounds):
+            done = pyoci.run(bundle, check=False)
+            assert "level=error" not in done.err, done
+            found[done.out] += 1
+    return found
+
+
+def test_masked_and_read_only_paths_of_proc(bundle: Bundle, pyoci: Pyoci) -> None:
+    """When a container runs, /proc may be the other directory, which has nothing; but procfs is never without masks."""
+    other = bundle.rootfs / "other"
+    other.mkdir()
+    (other / "keys").write_text("of the image")
+    bundle.capabilities("CAP_SYS_ADMIN")
+    bundle.linux["maskedPaths"] = ["/proc/version", "/proc/keys"]
+    bundle.linux["readonlyPaths"] = ["/proc/sys"]
+    # procfs is looked for in both places; once in it, one stays in it
+    bundle.shell(
+        "for d in /proc /other; do cd $d; [ -d self ] || continue; echo procfs; [ -s version ] && echo not masked; "
+        "[ -c version ] || echo no mask; echo x > sys/kernel/domainname && echo writable; done 2> /dev/null; echo done"
+    )
+    found = results(bundle, pyoci, bundle.rootfs / "proc", other)
+    assert {word for out in found for word in out.split()} == {"procfs", "done"}, found
+
+
+def test_read_only_tmpfs(bundle: Bundle, pyoci: Pyoci) -> None:
+    """It is made read-only at the end, when other mounts have their places in it."""
+    for name in ("data", "other"):
+        (bundle.rootfs / name).mkdir()
+    bundle.mount("/data", "tmpfs", "tmpfs", ["ro"])
+    bundle.mount("/data/deep/place", "tmpfs", "tmpfs", ["mode=700"])
+    bundle.shell(
+        "for d in /data /other; do cd $d; [ -d deep/place ] || continue; echo tmpfs; "
+        "touch file && echo writable; done 2> /dev/null; echo done"
+    )
+    found = results(bundle, pyoci, bundle.rootfs / "data", bundle.rootfs / "other")
+    assert {word for out in found for word in out.split()} == {"tmpfs", "done"}, found
+    for name in ("data", "other"):
+        assert list((bundle.rootfs / name).iterdir()) == []
+
+
+def test_devices(bundle: Bundle, pyoci: Pyoci) -> None:
+    """Made as root of the host, they must not come to lie in a directory of somebody else's; nor be missed."""
+    other = bundle.rootfs / "other"
+    other.mkdir()
+    bundle.linux["devices"] = [{"path": "/dev/deep/thing", "type": "c", "major": 1, "minor": 7}]
+    bundle.shell("for d in /dev /other; do cd $d; [ ! -d shm ] || ls -d null urandom stdin deep/thing pts/ptmx; done")
+    found = results(bundle, pyoci, bundle.rootfs / "dev", other)
+    assert "deep/thing\nnull\npts/ptmx\nstdin\nurandom\n" in found
+    for path in (bundle.rootfs / "dev", other):
+        assert list(path.iterdir()) == []
+
+
+def test_devices_in_a_user_namespace(bundle: Bundle, pyoci: Pyoci) -> None:
+    """They are bound, on files that are made for it."""
+    (bundle.rootfs / "other").mkdir()
+    script = "for d in /dev /other; do cd $d; [ ! -d shm ] || { echo x > null; stat -c %F null zero; }; done"
+    bundle.user_namespace().shell(script)
+    found = results(bundle, pyoci, bundle.rootfs / "dev", bundle.rootfs / "other")
+    assert 2 * "character special file\n" in found
+    for name in ("dev", "other"):
+        assert list((bundle.rootfs / name).iterdir()) == []
+
+
+def test_console(bundle: Bundle, pyoci: Pyoci) -> None:
+    """The terminal is that of the devpts that the plan has mounted, and is bound in its /dev."""
+    other = bundle.rootfs / "other"
+    (other / "pts").mkdir(parents=True)
+    bundle.process["terminal"] = True
+    bundle.shell("for d in /dev /other; do cd $d; [ ! -d shm ] || stat -c %n:%F console pts/0; done; tty -s")
+    found = results(bundle, pyoci, bundle.rootfs / "dev", other)
+    assert "console:character special file\npts/0:character special file\n" in {out.replace("\r", "") for out in found}
+    assert [path.name for name in ("dev", "other") for path in (bundle.rootfs / name).rglob("*")] == ["pts"]
