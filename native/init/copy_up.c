@@ -22,12 +22,21 @@ static int copy_content(int from, int to)
     return (int)got;
 }
 
-static int copy_regular(int from, int to, const char *name, int mode)
+/* Opens a regular file that is open with O_PATH, by its descriptor: its name may be a device's by now. */
+static int open_regular(struct init *init, int file)
 {
-    int in = sys_openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    char path[64] = "self/fd/";
+    int proc = open_procfs(init);
+    text_append_number(path, sizeof path, file);
+    return proc < 0 ? proc : sys_openat(proc, path, O_RDONLY, 0);
+}
+
+static int copy_regular(struct init *init, int file, int to, const char *name)
+{
+    int in = open_regular(init, file);
     if (in < 0)
         return in;
-    int out = sys_openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+    int out = sys_openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
     int error = out < 0 ? out : copy_content(in, out);
     sys_close(in);
     if (out >= 0)
@@ -35,28 +44,28 @@ static int copy_regular(int from, int to, const char *name, int mode)
     return error;
 }
 
-static int copy_link(int from, int to, const char *name)
+static int copy_link(int link, int to, const char *name)
 {
     char target[PATH_SIZE];
-    long size = sys_readlinkat(from, name, target, sizeof target - 1);
+    long size = sys_readlinkat(link, "", target, sizeof target - 1);
     if (size < 0)
         return (int)size;
     target[size] = 0;
     return sys_symlinkat(target, to, name);
 }
 
-static int copy_directory(int from, int to, int depth);
+static int copy_directory(struct init *init, int from, int to, int depth);
 
-static int copy_subdirectory(int from, int to, const char *name, int depth)
+static int copy_subdirectory(struct init *init, int directory, int to, const char *name, int depth)
 {
     if (depth >= DEPTH_AT_MOST)
         return -E_LOOP;
     int error = sys_mkdirat(to, name, 0700);
     if (error)
         return error;
-    int in = sys_openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    int in = sys_openat(directory, ".", O_RDONLY | O_DIRECTORY, 0);
     int out = sys_openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    error = in < 0 ? in : out < 0 ? out : copy_directory(in, out, depth + 1);
+    error = in < 0 ? in : out < 0 ? out : copy_directory(init, in, out, depth + 1);
     if (in >= 0)
         sys_close(in);
     if (out >= 0)
@@ -64,19 +73,21 @@ static int copy_subdirectory(int from, int to, const char *name, int depth)
     return error;
 }
 
-static int copy_entry(int from, int to, const char *name, int depth)
+/* `file` is open with O_PATH, which opens no device; what it is, is asked of it and not of its name, which somebody who
+ * shares the directory may have given to another. The tmpfs is attached nowhere yet, so there names can be trusted. */
+static int copy_file(struct init *init, int file, int to, const char *name, int depth)
 {
     struct statx st;
-    int error = sys_statx(from, name, AT_SYMLINK_NOFOLLOW, &st);
+    int error = sys_statx(file, "", AT_EMPTY_PATH, &st);
     if (error)
         return error;
     int type = st.stx_mode & MODE_TYPE;
     if (type == MODE_DIRECTORY)
-        error = copy_subdirectory(from, to, name, depth);
+        error = copy_subdirectory(init, file, to, name, depth);
     else if (type == MODE_REGULAR)
-        error = copy_regular(from, to, name, 0600);
+        error = copy_regular(init, file, to, name);
     else if (type == MODE_SYMLINK)
-        error = copy_link(from, to, name);
+        error = copy_link(file, to, name);
     else
         error = sys_mknodat(to, name, st.stx_mode,
                             (st.stx_rdev_minor & 0xff) | ((uint64_t)st.stx_rdev_major << 8) |
@@ -88,7 +99,17 @@ static int copy_entry(int from, int to, const char *name, int depth)
     return error;
 }
 
-static int copy_directory(int from, int to, int depth)
+static int copy_entry(struct init *init, int from, int to, const char *name, int depth)
+{
+    int file = sys_openat(from, name, O_PATH | O_NOFOLLOW, 0);
+    if (file < 0)
+        return file;
+    int error = copy_file(init, file, to, name, depth);
+    sys_close(file);
+    return error;
+}
+
+static int copy_directory(struct init *init, int from, int to, int depth)
 {
     union {
         struct entry align;
@@ -103,17 +124,17 @@ static int copy_directory(int from, int to, int depth)
             at += entry->size;
             if (text_equal(entry->name, ".") || text_equal(entry->name, ".."))
                 continue;
-            int error = copy_entry(from, to, entry->name, depth);
+            int error = copy_entry(init, from, to, entry->name, depth);
             if (error)
                 return error;
         }
     }
 }
 
-int copy_tree(int from, int to)
+int copy_tree(struct init *init, int from, int to)
 {
     struct statx st;
-    int error = copy_directory(from, to, 0);
+    int error = copy_directory(init, from, to, 0);
     if (!error)
         error = sys_statx(from, "", AT_EMPTY_PATH, &st);
     if (!error)

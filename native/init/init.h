@@ -81,7 +81,7 @@ int op_chroot(struct init *init, const struct plan_op *op);
 int hide_host_filesystems(struct init *init);
 
 /* copy_up.c */
-int copy_tree(int from, int to);
+int copy_tree(struct init *init, int from, int to);
 
 /* device.c */
 int op_device(struct init *init, const struct plan_op *op);

@@ -235,13 +235,13 @@ static void mode_option(const struct plan_op *op, int destination, char *option,
     text_append(option, size, octal);
 }
 
-static int fill(const struct plan_op *op, int destination, int mount)
+static int fill(struct init *init, const struct plan_op *op, int destination, int mount)
 {
     int from = sys_openat(destination, ".", O_RDONLY | O_DIRECTORY, 0);
     if (from < 0)
         return from;
     int to = sys_openat(mount, ".", O_RDONLY | O_DIRECTORY, 0);
-    int error = to < 0 ? to : copy_tree(from, to);
+    int error = to < 0 ? to : copy_tree(init, from, to);
     sys_close(from);
     if (to >= 0)
         sys_close(to);
@@ -262,7 +262,7 @@ int op_mount(struct init *init, const struct plan_op *op)
     int mount = has_long_option(init, op) ? mount_long_options(init, op) : new_filesystem(init, op, mode);
     int error = mount < 0 ? mount : 0;
     if (!error && op->n[3] & MOUNT_COPY_UP)
-        error = fill(op, destination, mount);
+        error = fill(init, op, destination, mount);
     if (!error)
         error = set_attributes(mount, op->n[2] & MS_REC ? AT_RECURSIVE : 0, 0, 0, op->n[2] & ~(int64_t)MS_REC);
     if (!error)

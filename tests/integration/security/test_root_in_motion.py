@@ -1,8 +1,8 @@
 """The image is changed while the container is made, by somebody who shares its root filesystem or a volume.
 
 What the plan mounts is kept open, and whatever lies below goes from there (native/init/kept.c). Else a name that is
-exchanged for a moment makes a path vanish, and what vanishes is not masked. Each test fails with kept_base() finding
-nothing. ROUNDS in the environment makes them longer; they were run with 200.
+exchanged for a moment makes a path vanish, and what vanishes is not masked. The tests fail with kept_base() finding
+nothing, the last one as it says. ROUNDS in the environment makes them longer; they were run with 200.
 """
 
 from __future__ import annotations
@@ -93,3 +93,21 @@ def test_console(bundle: Bundle, pyoci: Pyoci) -> None:
     found = results(bundle, pyoci, bundle.rootfs / "dev", other)
     assert "console:character special file\npts/0:character special file\n" in {out.replace("\r", "") for out in found}
     assert [path.name for name in ("dev", "other") for path in (bundle.rootfs / name).rglob("*")] == ["pts"]
+
+
+def test_tmpcopyup(bundle: Bundle, pyoci: Pyoci, directory: Path) -> None:
+    """A file that becomes a device when it has been looked at: the device was opened, and what it holds copied, of a
+    disk of the host's as well. The null device holds nothing.
+
+    Fails with open_regular() (copy_up.c) opening the file by its name.
+    """
+    volume = directory / "volume"
+    volume.mkdir()
+    (volume / "file").write_text("content\n")
+    os.mknod(volume / "device", 0o020666, os.makedev(1, 3))
+    for i in range(20):
+        bundle.mount(f"/mnt/{i}", "bind", str(volume), ["bind"])
+        bundle.mount(f"/mnt/{i}", "tmpfs", "tmpfs", ["tmpcopyup"])
+    bundle.shell("for f in /mnt/*/*; do [ -c $f ] || { read text < $f && [ $text = content ]; } || echo opened; done")
+    found = results(bundle, pyoci, volume / "file", volume / "device")
+    assert set(found) == {""}, found
