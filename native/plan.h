@@ -86,7 +86,7 @@ enum plan_code {
     OP_CAPABILITIES, /* n0: effective, n1: permitted, n2: inheritable, n3: ambient */
     OP_NO_NEW_PRIVILEGES,
     OP_SECCOMP,           /* s0: filter of n0 bytes; n1: SECCOMP_FILTER_FLAG_, n2: send the listener */
-    OP_WORKING_DIRECTORY, /* s0; n0: may still fail with EACCES, a second one will follow */
+    OP_WORKING_DIRECTORY, /* s0; n0: 1: may still fail with EACCES, a second one will follow; 2: only looks at it */
     OP_EXEC, /* s1: list of n0 arguments, s2: list of n1 variables, to which OP_INHERITED's HOME is added */
 };
 

@@ -280,14 +280,26 @@ static int directory_lies_in_root(struct init *init)
     return 0;
 }
 
+static int is_directory(const char *path)
+{
+    struct statx st;
+    int error = sys_statx(AT_FDCWD, path, 0, &st);
+    if (error)
+        return error;
+    return (st.stx_mode & MODE_TYPE) == MODE_DIRECTORY ? 0 : -E_NOTDIR;
+}
+
 /* Tried as root and, where root may not (NFS, FUSE), again as the user. */
 int op_working_directory(struct init *init, const struct plan_op *op)
 {
     if (init->in_directory)
         return 0;
-    int error = (int)SYS1(SYS_chdir, op_text(init, op, 0));
+    const char *path = op_text(init, op, 0);
+    int error = op->n[0] == 2 ? is_directory(path) : (int)SYS1(SYS_chdir, path);
     if (error)
         return error == -E_ACCES && op->n[0] ? 0 : error;
+    if (op->n[0] == 2)
+        return 0;
     init->in_directory = 1;
     return directory_lies_in_root(init);
 }

@@ -88,7 +88,9 @@ def operation_failure(report: Report, plan: Plan | None) -> PyociError:
     if operation.code == lib.OP_HOOK:
         return _hook_failed(operation, report.value, " ".join(report.text.split()))
     return SystemCallError(
-        _describe(operation) + (detail or _hint(operation, report.value)), report.value, operation.pointer
+        _describe(operation) + (detail or _hint(operation, report.value) or _mask_over(operation, plan)),
+        report.value,
+        operation.pointer,
     )
 
 
@@ -102,6 +104,16 @@ def _hint(operation: Operation, errno: int) -> str:
         return " (setgroups is denied in the user namespace, so there can be no additionalGids: user_namespaces(7))"
     if operation.code == lib.OP_MOUNT and operation.s[0] in _MOUNT_NAMESPACES:
         return f" ({_MOUNT_NAMESPACES[str(operation.s[0])]})"
+    return ""
+
+
+def _mask_over(operation: Operation, plan: Plan) -> str:
+    """That the working directory is not there because it is masked."""
+    if operation.code != lib.OP_WORKING_DIRECTORY:
+        return ""
+    for other in plan.operations:
+        if other.code == lib.OP_MASKED_PATH and (str(operation.s[0]) + "/").startswith(str(other.s[0]) + "/"):
+            return f" (it is hidden by {other.pointer}, {other.s[0]!s})"
     return ""
 
 

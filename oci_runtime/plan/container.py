@@ -61,6 +61,7 @@ def plan_container(config: Config, context: Context) -> Plan:
     plan_enter_root(plan, config, context)
     plan_linux_process(plan, linux)
     plan_preparation(plan, process, context)
+    plan.add(lib.OP_WORKING_DIRECTORY, "/process/cwd", (process["cwd"],), (2,))
     plan.add(lib.OP_SYNC, "", (), (lib.SYNC_READY,))
     plan.add(lib.OP_WAIT_START, "", (), (context.start_socket if context.start_socket else -1,))
     if hooks.get("startContainer"):

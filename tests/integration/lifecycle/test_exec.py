@@ -40,6 +40,40 @@ def test_options_of_the_command_are_its_own(container: Container) -> None:
     assert container.exec("echo", "--tty", "-d", "--", "-x").out == "--tty -d -- -x\n"
 
 
+def test_two_dashes_before_the_command(container: Container) -> None:
+    """As runc's manual page has it: container-id [--] command."""
+    assert container.exec("--", "echo", "--", "-x").out == "-- -x\n"
+    assert container.pyoci("exec", "--env", "A=b", "--", container.id, "--", "sh", "-c", "echo $A").out == "b\n"
+    done = container.exec("--", check=False)
+    assert (done.code, "exec args cannot be empty" in done.err) == (255, True)
+
+
+@pytest.mark.parametrize(
+    "option", ["cwd", "user", "apparmor", "process-label", "pid-file", "console-socket", "process"]
+)
+def test_an_empty_option_is_none(container: Container, option: str) -> None:
+    done = container.exec("sh", "-c", "id -u; pwd", options=(f"--{option}", ""))
+    assert done.out == "0\n/\n"
+
+
+def test_a_working_directory_that_is_hidden(bundle: Bundle, pyoci: Pyoci) -> None:
+    """Found by create, not only by start; and by exec."""
+    (bundle.rootfs / "secret/within").mkdir(parents=True)
+    bundle.linux["maskedPaths"] = ["/proc/acpi", "/secret"]
+    bundle.process["cwd"] = "/secret/within"
+    with pytest.raises(
+        AssertionError, match=r"hidden by /linux/maskedPaths/1, /secret\) \(/process/cwd\): No such file"
+    ):
+        pyoci.create(bundle.args("/bin/true"))
+    assert pyoci("list", "--quiet").out == ""
+    bundle.process["cwd"] = "/secret"
+    container = pyoci.run_detached(bundle.args("sleep", "1000"))
+    assert container.exec("pwd").out == "/secret\n"
+    done = container.exec("pwd", options=("--cwd", "/secret/within"), check=False)
+    assert done.code == 255
+    assert "chdir to cwd ('/secret/within') set in config.json failed (/process/cwd): No such file" in done.err
+
+
 @pytest.mark.parametrize(
     ("command", "text"),
     [

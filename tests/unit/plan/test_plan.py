@@ -30,6 +30,7 @@ MOUNT /mounts/1"""
 
 END = """SESSION_KEYRING
 FIND_EXECUTABLE /process/args/0
+WORKING_DIRECTORY /process/cwd
 SYNC
 WAIT_START
 WORKING_DIRECTORY /process/cwd
