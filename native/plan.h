@@ -112,6 +112,7 @@ enum report_kind {
     REPORT_CONSOLE,  /* carries the terminal's master as SCM_RIGHTS */
     REPORT_LISTENER, /* value: the descriptor of the seccomp listener in init; answered like REPORT_SYNC */
     REPORT_SHIM,     /* value: errno, op: enum spawn_step */
+    REPORT_NOT_EXECUTED, /* as REPORT_FAILED, of OP_EXEC: with a filter, under which a REPORT_FAILED that tells more may follow */
 };
 
 enum {

@@ -70,6 +70,7 @@ class _Lib:
     REPORT_CONSOLE: int
     REPORT_LISTENER: int
     REPORT_SHIM: int
+    REPORT_NOT_EXECUTED: int
     REPORT_TEXT: int
     STEP_JOIN: int
     STEP_CLONE: int

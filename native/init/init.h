@@ -19,6 +19,7 @@ struct init {
     int umask;         /* the caller's */
     int in_root;       /* the root directory has been changed to the new root */
     int in_directory;  /* the working directory has been changed to the process's */
+    int filtered;      /* a seccomp filter is loaded, which may end whoever makes another call */
     int groups_denied; /* setgroups(2) is, for good */
     const char *state; /* the container's state as JSON, the standard input of hooks */
     uint32_t state_size;
@@ -117,6 +118,9 @@ int op_no_new_privileges(struct init *init, const struct plan_op *op);
 int op_seccomp(struct init *init, const struct plan_op *op);
 int op_working_directory(struct init *init, const struct plan_op *op);
 int op_exec(struct init *init, const struct plan_op *op);
+
+/* executable.c */
+void explain_execution(struct init *init, int error);
 
 /* passwd.c */
 void home_variable(const struct init *init, uint32_t uid, char *variable, size_t size);

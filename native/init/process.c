@@ -83,7 +83,7 @@ int op_cpu_affinity(struct init *init, const struct plan_op *op)
     return (int)SYS3(SYS_sched_setaffinity, 0, op->n[0], op_text(init, op, 0));
 }
 
-static int executable(const char *path)
+static int executable(struct init *init, const char *path)
 {
     struct statx st;
     int error = sys_statx(AT_FDCWD, path, 0, &st);
@@ -91,7 +91,25 @@ static int executable(const char *path)
         return error;
     if ((st.stx_mode & MODE_TYPE) == MODE_DIRECTORY)
         return -E_ISDIR;
-    return st.stx_mode & 0111 ? 0 : -E_ACCES;
+    if (st.stx_mode & 0111)
+        return 0;
+    if (!init->detail[0]) {
+        text_append(init->detail, sizeof init->detail, path);
+        text_append(init->detail, sizeof init->detail, " has no x bit");
+    }
+    return -E_ACCES;
+}
+
+/* A program that is named by its path. */
+static int executable_by_path(struct init *init)
+{
+    char target[256] = "";
+    int error = executable(init, init->executable);
+    if (error == -E_NOENT && sys_readlinkat(AT_FDCWD, init->executable, target, sizeof target - 1) > 0) {
+        text_append(init->detail, sizeof init->detail, "it is a link to ");
+        text_append(init->detail, sizeof init->detail, target);
+    }
+    return error;
 }
 
 /* execvp(3)'s search, done before the process is told to start, so that `create` can say what is missing. */
@@ -107,7 +125,9 @@ int op_find_executable(struct init *init, const struct plan_op *op)
         if (*name != '/' && (!text_append(init->executable, PATH_SIZE, op_text(init, op, 2)) ||
                              !text_append(init->executable, PATH_SIZE, "/")))
             return -E_NAMETOOLONG;
-        return text_append(init->executable, PATH_SIZE, name) ? executable(init->executable) : -E_NAMETOOLONG;
+        if (!text_append(init->executable, PATH_SIZE, name))
+            return -E_NAMETOOLONG;
+        return executable_by_path(init);
     }
     for (int more = *path != 0; found && more;) {
         size_t n = 0;
@@ -124,10 +144,12 @@ int op_find_executable(struct init *init, const struct plan_op *op)
         more = *path == ':';
         path += more;
         if (text_append(init->executable, PATH_SIZE, "/") && text_append(init->executable, PATH_SIZE, name))
-            found = executable(init->executable);
+            found = executable(init, init->executable);
         if (found == -E_ACCES)
             error = found;
     }
+    if (!found)
+        init->detail[0] = 0; /* what was found before it */
     return found ? error : 0;
 }
 
@@ -257,6 +279,7 @@ int op_seccomp(struct init *init, const struct plan_op *op)
     } program = {(unsigned short)(op->n[0] / 8), init->plan + op->s[0]};
     struct report report = {.kind = REPORT_LISTENER};
     int result = (int)SYS3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, op->n[1], &program);
+    init->filtered = result >= 0;
     if (result < 0 || !op->n[2])
         return result;
     report.value = result;
@@ -312,5 +335,11 @@ int op_exec(struct init *init, const struct plan_op *op)
         return -E_NOMEM;
     if (init->home[0])
         envp[op->n[1]] = init->home;
-    return (int)SYS3(SYS_execve, init->executable, argv, envp);
+    int error = (int)SYS3(SYS_execve, init->executable, argv, envp);
+    if (init->filtered) {
+        struct report report = {.kind = REPORT_NOT_EXECUTED, .value = -error, .op = init->op};
+        report_send(init, &report, NO_FD);
+    }
+    explain_execution(init, error);
+    return error;
 }

@@ -54,6 +54,8 @@ static inline long syscall6(long number, long a, long b, long c, long d, long e,
 #define E_PERM 1
 #define E_NOENT 2
 #define E_INTR 4
+#define E_2BIG 7
+#define E_NOEXEC 8
 #define E_AGAIN 11
 #define E_NOMEM 12
 #define E_ACCES 13
@@ -65,10 +67,12 @@ static inline long syscall6(long number, long a, long b, long c, long d, long e,
 #define E_ISDIR 21
 #define E_INVAL 22
 #define E_MFILE 24
+#define E_TXTBSY 26
 #define E_NAMETOOLONG 36
 #define E_NOSYS 38
 #define E_LOOP 40
 #define E_PROTO 71
+#define E_LIBBAD 80
 #define E_OPNOTSUPP 95
 #define E_NOTCONN 107
 #define E_TIMEDOUT 110

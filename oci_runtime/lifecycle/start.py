@@ -13,6 +13,9 @@ from oci_runtime.linux.processes import open_process
 from oci_runtime.state import store
 from oci_runtime.state.status import status
 
+# seconds
+REASON_TIMEOUT = 2.0
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,10 +117,17 @@ def wait_for_exec(
             return
         from oci_runtime._shim import lib  # not for a start that goes well
 
+        if report.kind == lib.REPORT_NOT_EXECUTED:
+            report = _with_reason(socket, report)
         if report.kind != lib.REPORT_LISTENER:
             raise _failure(container, report, plan)
         _hand_over_listener(container, report.value, further)
         send_state(socket, b"")
+
+
+def _with_reason(socket: int, report: Report) -> Report:
+    """What init tells when it has looked for the reason, if its filter lets it look and no agent holds it up."""
+    return next_report(socket, REASON_TIMEOUT) or report
 
 
 def _failure(container: Container, report: Report, plan: Plan | None) -> PyociError:

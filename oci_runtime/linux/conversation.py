@@ -43,16 +43,19 @@ def _native(number: int) -> bytes:
     return bytes(data)
 
 
-def wait_until_readable(socket: int) -> None:
-    """Returns when a message or the end is there. Handlers of signals run meanwhile."""
+def wait_until_readable(socket: int, timeout: float | None = None) -> bool:
+    """Returns when a message or the end is there, or after `timeout` seconds; whether something is. Handlers of signals
+    run meanwhile."""
     poller = poll()
     poller.register(socket, POLLIN)
-    poller.poll()
+    return bool(poller.poll(None if timeout is None else timeout * 1000))
 
 
-def next_report(socket: int) -> Report | None:
-    """The next message, one that carries no descriptor; None when init has become the process, or has ended."""
-    wait_until_readable(socket)
+def next_report(socket: int, timeout: float | None = None) -> Report | None:
+    """The next message, one that carries no descriptor; None when init has become the process, has ended, or says
+    nothing for `timeout` seconds."""
+    if not wait_until_readable(socket, timeout):
+        return None
     while True:
         try:
             data = posix.read(socket, _REPORT_AT_MOST)

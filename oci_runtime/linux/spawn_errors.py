@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EACCES, EINVAL, EISDIR, ENOENT, ENOEXEC, ENOTDIR, EPERM, ETIMEDOUT
+from errno import EACCES, EAGAIN, EINVAL, EISDIR, ENOENT, ENOEXEC, ENOMEM, ENOTDIR, EPERM, ETIMEDOUT
 from posix import strerror
 
 from oci_runtime._shim import lib
@@ -71,6 +71,12 @@ _LSM_ERRORS = {
 }
 
 
+_EXECUTION_HINTS = {
+    EAGAIN: " (its user may have no more processes: RLIMIT_NPROC)",
+    ENOMEM: " (RLIMIT_AS, RLIMIT_DATA or RLIMIT_STACK in /process/rlimits may be too low for it)",
+}
+
+
 class HookError(PyociError):
     """A hook in the container failed."""
 
@@ -82,7 +88,7 @@ def operation_failure(report: Report, plan: Plan | None) -> PyociError:
         return SystemCallError(f"init failed{detail}", report.value)
     operation = plan.operations[report.op]
     if operation.code == lib.OP_FIND_EXECUTABLE:
-        return _not_found(str(operation.s[0]), report.value)
+        return _not_found(str(operation.s[0]), report.value, detail)
     if operation.code == lib.OP_EXEC:
         return _not_executed(operation, report.value, detail)
     if operation.code == lib.OP_HOOK:
@@ -124,24 +130,25 @@ def _describe(operation: Operation) -> str:
     return _VERBS.get(operation.code, f"operation {operation.code} failed").format(**words)
 
 
-def _not_found(name: str, errno: int) -> PyociError:
+def _not_found(name: str, errno: int, detail: str) -> PyociError:
     """The words are those of runc, by which engines tell exit codes 126 and 127."""
     pointer = "(/process/args/0)"
     if errno == ENOENT and "/" not in name:
         return PyociError(f'exec: "{name}": executable file not found in $PATH {pointer}')
     if errno in (ENOENT, ENOTDIR):
-        return PyociError(f'exec: "{name}": stat {name}: {strerror(errno).lower()} {pointer}')
+        return PyociError(f'exec: "{name}": stat {name}: {strerror(errno).lower()}{detail} {pointer}')
     if errno == EISDIR:
-        return PyociError(f'exec: "{name}": is a directory {pointer}')
+        return PyociError(f'exec: "{name}": is a directory: permission denied {pointer}')
     if errno == EACCES:
-        return PyociError(f'exec: "{name}": permission denied {pointer}')
-    return SystemCallError(f'exec: "{name}"', errno, "/process/args/0")
+        return PyociError(f'exec: "{name}": permission denied{detail} {pointer}')
+    return SystemCallError(f'exec: "{name}"{detail}', errno, "/process/args/0")
 
 
 def _not_executed(operation: Operation, errno: int, detail: str) -> PyociError:
     arguments = operation.s[1]
     name = arguments[0] if isinstance(arguments, tuple) else "?"
     what = "exec format error" if errno == ENOEXEC else strerror(errno).lower()
+    detail = detail or _EXECUTION_HINTS.get(errno, "")
     return PyociError(f'exec: "{name}": {what}{detail} ({operation.pointer}/0)')
 
 

@@ -139,6 +139,7 @@ def test_exec_of_what_is_not_there(podman: Podman) -> None:
     assert podman("exec", "e", "no-such-command", check=False).returncode == 127
     assert podman("exec", "e", "/no/such/file", check=False).returncode == 127
     assert podman("exec", "e", "/etc/no-x-bit", check=False).returncode == 126
+    assert podman("exec", "e", "/etc", check=False).returncode == 126
 
 
 def test_many_execs_at_once(podman: Podman) -> None:

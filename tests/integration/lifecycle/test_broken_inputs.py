@@ -184,7 +184,7 @@ def test_program_that_is_none(bundle: Bundle, pyoci: Pyoci) -> None:
     bundle.namespace("cgroup").mount("/sys/fs/cgroup", "cgroup", "cgroup", ["ro"])
     container = pyoci.create(bundle.args("/bin/wrong"), "--no-new-keyring")
     done = pyoci("start", container.id, check=False)
-    assert 'exec: \\"/bin/wrong\\": exec format error (/process/args/0)' in done.err
+    assert 'exec: \\"/bin/wrong\\": exec format error (it is no program' in done.err
     assert container.status == "stopped"
 
 

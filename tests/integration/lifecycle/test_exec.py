@@ -79,7 +79,7 @@ def test_a_working_directory_that_is_hidden(bundle: Bundle, pyoci: Pyoci) -> Non
     [
         ("no-such-program", 'exec: "no-such-program": executable file not found in $PATH'),
         ("/no/such/program", 'exec: "/no/such/program": stat /no/such/program: no such file or directory'),
-        ("/etc", 'exec: "/etc": is a directory'),
+        ("/etc", 'exec: "/etc": is a directory: permission denied'),
         ("/etc/passwd", 'exec: "/etc/passwd": permission denied'),
         ("/bin/wrong", 'exec: "/bin/wrong": exec format error'),
     ],

@@ -25,7 +25,7 @@ FAILURES: dict[str, tuple[Callable[[Bundle], None], str]] = {
         _no_directory,
         "chdir to cwd ('/work') set in config.json failed (/process/cwd): No such file or directory",
     ),
-    "args": (_no_program, 'exec: \\"/program\\": exec format error (/process/args/0)'),
+    "args": (_no_program, 'exec: \\"/program\\": exec format error (it is no program'),
     "hook": (_hook_that_fails, "startContainer hook /hook failed: (exit status 3) (/hooks/startContainer/1)"),
 }
 
