@@ -30,8 +30,10 @@ int op_new_session(struct init *init, const struct plan_op *op)
 int op_session_keyring(struct init *init, const struct plan_op *op)
 {
     int error = op->s[1] ? write_procfs(init, "thread-self/attr/", "keycreate", op_text(init, op, 1)) : 0;
-    if (error && error != -E_NOENT)
+    if (error && error != -E_NOENT) {
+        text_append(init->detail, sizeof init->detail, "the label"); /* not the keyring is what fails */
         return error;
+    }
     long keyring = SYS2(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, op_text(init, op, 0));
     if (keyring < 0)
         return keyring == -E_NOSYS ? 0 : (int)keyring;

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from oci_runtime.lifecycle.requests import ExecRequest
     from oci_runtime.linux.cgroups.manager import Manager
     from oci_runtime.plan.operations import Plan
-    from oci_runtime.spec.types import Config, Process
+    from oci_runtime.spec.types import Config, Process, Resources
     from oci_runtime.state.store import Container
 
     T = TypeVar("T")
@@ -109,12 +109,20 @@ class _Exec:
         plan = self._plan()
         self.undo.add(lambda: close_descriptors(plan))
         open_descriptors(plan)
-        child = self._spawn(plan, init)
-        master = self._converse(child, plan)
+        try:
+            child = self._spawn(plan, init)
+            master = self._converse(child, plan)
+        except SystemCallError as error:
+            from oci_runtime.lifecycle.limit_errors import with_limit
+
+            raise with_limit(error, self.manager, self._resources()) from error
         wait_for_exec(self.container, child.socket, plan, self.signals, child)
         hold()
         posix.close(child.socket)
         return child, master
+
+    def _resources(self) -> Resources | None:
+        return self.config.get("linux", {}).get("resources")
 
     def _cgroups(self) -> Manager | None:
         if not self.container.record["cgroups"]:
@@ -213,7 +221,9 @@ class _Exec:
         while True:
             report = spawn.receive(child.socket)
             if report is None:
-                raise PyociError("init ended before the process was executed; was it killed, or out of memory?")
+                from oci_runtime.lifecycle.limit_errors import ended
+
+                raise ended(child, "the process was executed", self.manager, self._resources())
             if report.kind == lib.REPORT_CONSOLE:
                 master = report.descriptor
             elif report.kind == lib.REPORT_SYNC:

@@ -170,9 +170,15 @@ class _Launch:
         self.cgroups.make(self.container, self.warn)
         plan = self._plan(wait_for_start)
         self.undo.add(lambda: close_descriptors(plan))
-        child = self._spawn(plan, self._open_descriptors(plan))
-        launched = Launched(self.config, self.container, child, plan, self.undo)
-        self._converse(launched, wait_for_start)
+        descriptors = self._open_descriptors(plan)
+        try:
+            child = self._spawn(plan, descriptors)
+            launched = Launched(self.config, self.container, child, plan, self.undo)
+            self._converse(launched, wait_for_start)
+        except SystemCallError as error:
+            from oci_runtime.lifecycle.limit_errors import with_limit
+
+            raise with_limit(error, self.cgroups.manager, self.linux.get("resources")) from error
         hold()
         return launched
 
@@ -355,7 +361,9 @@ class _Launch:
         while True:
             report = spawn.receive(child.socket)
             if report is None:
-                raise PyociError("init ended before the container was created; was it killed, or out of memory?")
+                from oci_runtime.lifecycle.limit_errors import ended
+
+                raise ended(child, "the container was created", self.cgroups.manager, self.linux.get("resources"))
             if report.kind == lib.REPORT_CONSOLE:
                 launched.master = report.descriptor
             elif spawn.waits_for_cgroup(report):

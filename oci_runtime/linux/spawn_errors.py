@@ -7,11 +7,12 @@ from posix import strerror
 
 from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, SystemCallError
+from oci_runtime.plan.operations import Operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oci_runtime.linux.conversation import Report
-    from oci_runtime.plan.operations import Operation, Plan
+    from oci_runtime.plan.operations import Plan
 
 _VERBS = {
     lib.OP_TIME_NAMESPACE: "cannot set up the time namespace",
@@ -87,6 +88,8 @@ def operation_failure(report: Report, plan: Plan | None) -> PyociError:
     if plan is None or report.op >= len(plan.operations):
         return SystemCallError(f"init failed{detail}", report.value)
     operation = plan.operations[report.op]
+    if operation.code == lib.OP_SESSION_KEYRING and detail:
+        detail, operation = "", Operation(lib.OP_LSM_LABEL, "/process/selinuxLabel", (None, operation.s[1]), ())
     if operation.code == lib.OP_FIND_EXECUTABLE:
         return _not_found(str(operation.s[0]), report.value, detail)
     if operation.code == lib.OP_EXEC:
@@ -158,4 +161,6 @@ def _hook_failed(operation: Operation, errno: int, text: str) -> PyociError:
         return HookError(
             f"{kind} hook {path}: still running after its timeout of {operation.n[2]} s ({operation.pointer})"
         )
+    if errno == EAGAIN and not text:
+        text = "its container may have no more processes (/linux/resources/pids/limit)"
     return HookError(f"{kind} hook {path} failed: {text or strerror(errno)} ({operation.pointer})")
