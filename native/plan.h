@@ -55,10 +55,11 @@ enum plan_code {
     OP_READONLY_PATH,    /* s0 */
     OP_DEVICE,           /* s0; n0: mode with type, n1: major, n2: minor, n3: uid, n4: gid,
                             n5: replace another file that is there */
-    OP_BIND_DEVICE,      /* s0; n0: descriptor of a detached mount of the host's device */
-    OP_SYMLINK,          /* s0: target, s1: path; n0: replace what is there, n1: only if the target exists */
-    OP_DIRECTORY,        /* s0: path, made with those above it */
-    OP_CONSOLE,          /* n0: descriptor of the socket that gets the master, n1: rows, n2: columns,
+    OP_DEVICE_NODES, /* n0: descriptor of a detached directory of devices for the operations that follow; -1: no more */
+    OP_BIND_DEVICE,  /* s0; n0: descriptor of a detached mount of the host's device, or -1: s1 of OP_DEVICE_NODES */
+    OP_SYMLINK,      /* s0: target, s1: path; n0: replace what is there, n1: only if the target exists */
+    OP_DIRECTORY,    /* s0: path, made with those above it */
+    OP_CONSOLE,      /* n0: descriptor of the socket that gets the master, n1: rows, n2: columns,
                             n3: bind the terminal to /dev/console, n4: uid, n5: gid */
     OP_PIVOT_ROOT,
     OP_MOVE_ROOT,

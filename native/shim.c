@@ -404,6 +404,21 @@ int sys_program_in_tmpfs(const char *name, const char *data, size_t size, int mo
     return error ? error : program;
 }
 
+/* A tmpfs for device nodes that is mounted nowhere; `context` is its SELinux label, or NULL. */
+int sys_device_directory(const char *context)
+{
+    int error = 0, mount = -1;
+    int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+    if (fs < 0)
+        return -errno;
+    if ((context && syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "context", context, 0)) ||
+        syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) ||
+        (mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)) < 0)
+        error = -errno;
+    close(fs);
+    return error ? error : mount;
+}
+
 int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
 {
     struct open_how how = {.flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve};

@@ -97,11 +97,23 @@ static int make_place(struct init *init, const char *path)
     return fd;
 }
 
+/* A mount can only be copied in part when it is attached, before Linux 6.15. */
+int op_device_nodes(struct init *init, const struct plan_op *op)
+{
+    if (init->nodes_fd >= 0)
+        detach_aside(init->nodes_fd), sys_close(init->nodes_fd);
+    init->nodes_fd = (int)op->n[0];
+    return init->nodes_fd < 0 ? 0 : attach_aside(init->nodes_fd);
+}
+
 int op_bind_device(struct init *init, const struct plan_op *op)
 {
-    int mount = (int)op->n[0];
+    int made = op->n[0] < 0;
+    int mount = made ? sys_open_tree(init->nodes_fd, op_text(init, op, 1), OPEN_TREE_CLONE) : (int)op->n[0];
+    if (mount < 0)
+        return mount;
     int destination = make_place(init, op_text(init, op, 0));
-    int error = destination < 0 ? destination : attach_unasked(mount, destination, MOUNT_ATTR_RDONLY);
+    int error = destination < 0 ? destination : attach_unasked(mount, destination, made ? 0 : MOUNT_ATTR_RDONLY);
     if (!keep_null_device(init, op_text(init, op, 0), mount))
         sys_close(mount);
     if (destination >= 0)

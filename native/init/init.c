@@ -34,6 +34,7 @@ static operation *const operations[] = {
     [OP_MASKED_PATH] = op_masked_path,
     [OP_READONLY_PATH] = op_readonly_path,
     [OP_DEVICE] = op_device,
+    [OP_DEVICE_NODES] = op_device_nodes,
     [OP_BIND_DEVICE] = op_bind_device,
     [OP_SYMLINK] = op_symlink,
     [OP_DIRECTORY] = op_directory,
@@ -163,8 +164,12 @@ static int fail(const struct init *init, int error)
 
 int init_main(long argc, char **argv, char **envp)
 {
-    static struct init init = {
-        .report_fd = NO_FD, .root_fd = NO_FD, .procfs_fd = NO_FD, .tree_fd = NO_FD, .null_fd = NO_FD};
+    static struct init init = {.report_fd = NO_FD,
+                               .root_fd = NO_FD,
+                               .procfs_fd = NO_FD,
+                               .tree_fd = NO_FD,
+                               .nodes_fd = NO_FD,
+                               .null_fd = NO_FD};
     (void)envp;
     if (argc >= 6)
         return birth(argv);

@@ -15,6 +15,7 @@ struct init {
     int root_fd;       /* the new root; every path of the configuration is resolved below it */
     int procfs_fd;     /* opened when first needed, see open_procfs() */
     int tree_fd;       /* of op_open_tree() */
+    int nodes_fd;      /* of op_device_nodes() */
     int null_fd;       /* the container's own /dev/null, proven to be that */
     int umask;         /* the caller's */
     int in_root;       /* the root directory has been changed to the new root */
@@ -64,6 +65,8 @@ int kept_base(const char *path, const char **rest);
 void close_kept(struct init *init);
 
 /* mount.c */
+int attach_aside(int mount);
+void detach_aside(int mount);
 int attach_unasked(int mount, int destination, int64_t attributes);
 int op_host_propagation(struct init *init, const struct plan_op *op);
 int op_rootfs(struct init *init, const struct plan_op *op);
@@ -86,6 +89,7 @@ int copy_tree(struct init *init, int from, int to);
 
 /* device.c */
 int op_device(struct init *init, const struct plan_op *op);
+int op_device_nodes(struct init *init, const struct plan_op *op);
 int op_bind_device(struct init *init, const struct plan_op *op);
 int op_symlink(struct init *init, const struct plan_op *op);
 int op_directory(struct init *init, const struct plan_op *op);

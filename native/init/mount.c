@@ -79,6 +79,21 @@ int attach_unasked(int mount, int destination, int64_t attributes)
     return error ? error : sys_move_mount(mount, destination, "");
 }
 
+/* Over the old root, where nobody else gets to see it, and where it goes with that if need be. */
+int attach_aside(int mount)
+{
+    return sys_move_mount(mount, AT_FDCWD, "/");
+}
+
+void detach_aside(int mount)
+{
+    int here = sys_openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY, 0);
+    if (!SYS1(SYS_fchdir, mount))
+        SYS2(SYS_umount2, ".", /* MNT_DETACH */ 2);
+    if (here >= 0)
+        SYS1(SYS_fchdir, here), sys_close(here);
+}
+
 int op_host_propagation(struct init *init, const struct plan_op *op)
 {
     (void)init;
@@ -165,37 +180,32 @@ static int empty_directory(const char *option, int64_t attributes);
 static int mount_on(struct init *init, const struct plan_op *op, int place, const char *data)
 {
     char target[64] = "self/fd/";
-    int proc = open_procfs(init);
-    if (proc < 0)
-        return proc;
+    int proc = open_procfs(init), here = sys_openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY, 0);
+    int error = proc < 0 ? proc : here < 0 ? here : (int)SYS1(SYS_fchdir, proc);
     text_append_number(target, sizeof target, place);
-    int error = (int)SYS1(SYS_fchdir, proc);
-    return error ? error : sys_mount(op_text(init, op, 1), target, op_text(init, op, 0), mount_flags(op->n[1]), data);
+    if (!error)
+        error = sys_mount(op_text(init, op, 1), target, op_text(init, op, 0), mount_flags(op->n[1]), data);
+    if (here >= 0)
+        SYS1(SYS_fchdir, here), sys_close(here);
+    return error;
 }
 
-/* Mounts it in a tmpfs that nobody else gets to see, and returns a detached copy. */
+/* Mounts it in a tmpfs of its own, and returns a detached copy. */
 static int mount_aside(struct init *init, const struct plan_op *op, const char *data)
 {
-    int aside = empty_directory("", 0), here = sys_openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY, 0);
-    int error = aside < 0 ? aside : here < 0 ? here : sys_move_mount(aside, AT_FDCWD, "/");
-    int mount = NO_FD;
-    if (!error) {
+    int aside = empty_directory("", 0);
+    int error = aside < 0 ? aside : attach_aside(aside);
+    if (!error)
         error = sys_mkdirat(aside, "mount", 0700);
-        int place = error ? error : sys_openat(aside, "mount", O_PATH | O_DIRECTORY, 0);
-        error = place < 0 ? place : mount_on(init, op, place, data);
-        if (place >= 0)
-            sys_close(place);
-        if (!error)
-            mount = sys_open_tree(aside, "mount", OPEN_TREE_CLONE);
-        if (!SYS1(SYS_fchdir, aside))
-            SYS2(SYS_umount2, ".", /* MNT_DETACH */ 2);
-        SYS1(SYS_fchdir, here);
-    }
+    int place = error ? error : sys_openat(aside, "mount", O_PATH | O_DIRECTORY, 0);
+    int mount = place < 0 ? place : mount_on(init, op, place, data);
+    if (!mount)
+        mount = sys_open_tree(aside, "mount", OPEN_TREE_CLONE);
+    if (place >= 0)
+        sys_close(place);
     if (aside >= 0)
-        sys_close(aside);
-    if (here >= 0)
-        sys_close(here);
-    return error ? error : mount;
+        detach_aside(aside), sys_close(aside);
+    return mount;
 }
 
 /* An option longer than fsconfig(2) takes, an overlay of many layers say, goes by way of mount(2). */

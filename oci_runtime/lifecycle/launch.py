@@ -276,6 +276,11 @@ class _Launch:
         return -1
 
     def _open_as_root(self, plan: Plan) -> None:
+        for (kind, _, _), fd in zip(self.namespaces.joined, self.joined, strict=True):
+            if kind == "user":
+                from oci_runtime.linux.device_nodes import find_mappings
+
+                find_mappings(plan, fd)
         try:
             open_descriptors(plan)
         except SystemCallError as error:

@@ -6,7 +6,7 @@ import posix
 
 from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, SystemCallError
-from oci_runtime.plan.operations import Directory, Program, Tree
+from oci_runtime.plan.operations import Device, DeviceNodes, Directory, Program, Tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +36,13 @@ def open_descriptor(descriptor: Descriptor) -> None:
     """Opens it, if it is one that has a path."""
     if isinstance(descriptor, Tree):
         descriptor.fd = _open_tree(descriptor)
+    elif isinstance(descriptor, (DeviceNodes, Device)):
+        from oci_runtime.linux.device_nodes import open_device, open_device_nodes
+
+        if isinstance(descriptor, Device):
+            open_device(descriptor)
+        else:
+            open_device_nodes(descriptor)
     elif isinstance(descriptor, Directory):
         try:
             descriptor.fd = posix.open(descriptor.path, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)

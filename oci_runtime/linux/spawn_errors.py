@@ -30,6 +30,7 @@ _VERBS = {
     lib.OP_MASKED_PATH: "cannot mask {s0}",
     lib.OP_READONLY_PATH: "cannot make {s0} read-only",
     lib.OP_DEVICE: "cannot make the device {s0}",
+    lib.OP_DEVICE_NODES: "cannot use the devices that the runtime has made",
     lib.OP_BIND_DEVICE: "cannot bind the device {s0}",
     lib.OP_SYMLINK: "cannot make the link {s1}",
     lib.OP_DIRECTORY: "cannot make the directory {s0}",

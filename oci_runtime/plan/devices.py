@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oci_runtime._shim import lib
 from oci_runtime.paths import clean
-from oci_runtime.plan.operations import Tree
+from oci_runtime.plan.operations import Device, DeviceNodes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from oci_runtime.plan.operations import Plan
     from oci_runtime.spec.types import Config
 
-S_IFIFO, S_IFCHR, S_IFBLK = 0o010000, 0o020000, 0o060000
+S_IFMT, S_IFIFO, S_IFCHR, S_IFBLK = 0o170000, 0o010000, 0o020000, 0o060000
 TYPES = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}
 # path, major, minor
 DEFAULT_DEVICES = (
@@ -42,33 +42,48 @@ def dev_is_bound(config: Config) -> bool:
 
 
 def plan_devices(plan: Plan, config: Config, context: Context) -> None:
-    """Device nodes. Where the kernel lets none be made, in a user namespace, the host's own are bound."""
+    """Device nodes. Where the kernel lets the container make none, in a user namespace, the runtime makes them."""
     if dev_is_bound(config):
         return
-    make = _bind if context.in_user_namespace else _make
     configured = config.get("linux", {}).get("devices", ())
     paths = {clean(device["path"]) for device in configured}
-    for path, major, minor in DEFAULT_DEVICES:
-        if path not in paths:
-            make(plan, "", path, S_IFCHR | 0o666, major, minor, 0, 0)
+    found = [
+        ("", path, (S_IFCHR | 0o666, major, minor, 0, 0)) for path, major, minor in DEFAULT_DEVICES if path not in paths
+    ]
     for i, device in enumerate(configured):
-        mode = TYPES[device["type"]] | (device.get("fileMode", 0o666) & 0o7777)
-        fifo = device["type"] == "p"
-        major, minor = (0, 0) if fifo else (device.get("major", 0), device.get("minor", 0))
-        how = _make if fifo else make
-        path = clean(device["path"])
-        how(plan, f"/linux/devices/{i}", path, mode, major, minor, device.get("uid", 0), device.get("gid", 0))
+        kind = TYPES[device["type"]]
+        mode = kind | (device.get("fileMode", 0o666) & 0o7777)
+        major, minor = (0, 0) if kind == S_IFIFO else (device.get("major", 0), device.get("minor", 0))
+        numbers = (mode, major, minor, device.get("uid", 0), device.get("gid", 0))
+        found.append((f"/linux/devices/{i}", clean(device["path"]), numbers))
+    if context.in_user_namespace:
+        _plan_nodes(plan, found, context)
+    else:
+        for pointer, path, numbers in found:
+            _make(plan, pointer, path, numbers)
     for target, path in DEFAULT_LINKS:
         plan.add(lib.OP_SYMLINK, "", (target, path))
     plan.add(lib.OP_SYMLINK, "", ("/proc/kcore", "/dev/core"), (0, 1))
     plan.add(lib.OP_SYMLINK, "", ("pts/ptmx", "/dev/ptmx"), (1,))
 
 
-def _make(plan: Plan, pointer: str, path: str, mode: int, major: int, minor: int, uid: int, gid: int) -> None:
-    plan.add(lib.OP_DEVICE, pointer, (path,), (mode, major, minor, uid, gid, int(not pointer)))
+def _make(plan: Plan, pointer: str, path: str, numbers: tuple[int, int, int, int, int]) -> None:
+    plan.add(lib.OP_DEVICE, pointer, (path,), (*numbers, int(not pointer)))
 
 
-def _bind(plan: Plan, pointer: str, path: str, mode: int, major: int, minor: int, uid: int, gid: int) -> None:
-    tree = Tree(path, False, pointer)
-    plan.needs(tree)
-    plan.add(lib.OP_BIND_DEVICE, pointer, (path,), (tree,))
+def _plan_nodes(plan: Plan, found: list[tuple[str, str, tuple[int, int, int, int, int]]], context: Context) -> None:
+    mappings = None
+    if "user" in context.namespaces.new:
+        uids, gids = ([(m["containerID"], m["hostID"], m["size"]) for m in ids] for ids in context.id_mappings)
+        mappings = uids, gids
+    nodes = DeviceNodes(context.mount_label, mappings)
+    plan.needs(nodes)
+    plan.add(lib.OP_DEVICE_NODES, "", (), (nodes,))
+    for pointer, path, numbers in found:
+        if numbers[0] & S_IFMT == S_IFIFO:
+            _make(plan, pointer, path, numbers)
+            continue
+        device = Device(nodes, path, numbers, pointer)
+        plan.needs(device)
+        plan.add(lib.OP_BIND_DEVICE, pointer, (path, device.name), (device,))
+    plan.add(lib.OP_DEVICE_NODES, "", (), (-1,))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Text: TypeAlias = "str | bytes | Blob | tuple[str, ...] | None"
     Number: TypeAlias = "int | Descriptor"
+    Mapping: TypeAlias = "tuple[int, int, int]"
 
 
 class Descriptor:
@@ -73,6 +74,45 @@ class Program(Descriptor):
     def __init__(self, code: bytes) -> None:
         super().__init__("")
         self.code = code
+
+
+class DeviceNodes(Descriptor):
+    """A directory that holds `devices`, made by the runtime for a container that may not.
+
+    `fd` stays -1 where the runtime may not either. `mappings`: uid and gid mappings of the container's user namespace,
+    each (id in it, id outside, size), or None as long as they are not known; `label`: of SELinux, or ''.
+    """
+
+    __slots__ = ("devices", "label", "mappings")
+
+    def __init__(self, label: str, mappings: tuple[list[Mapping], list[Mapping]] | None) -> None:
+        super().__init__("")
+        self.label = label
+        self.mappings = mappings
+        self.devices: list[Device] = []
+
+    def __repr__(self) -> str:
+        return f"devices({len(self.devices)})"
+
+
+class Device(Descriptor):
+    """One of DeviceNodes, or the mount of the host's at `path` where it could not be made; then `fd` is that.
+
+    `mode` is that of stat(2), with the type; `uid` and `gid` are the container's.
+    """
+
+    __slots__ = ("gid", "major", "minor", "mode", "name", "nodes", "path", "uid")
+
+    def __init__(self, nodes: DeviceNodes, path: str, numbers: tuple[int, int, int, int, int], pointer: str) -> None:
+        super().__init__(pointer)
+        self.nodes = nodes
+        self.name = str(len(nodes.devices))
+        self.path = path
+        self.mode, self.major, self.minor, self.uid, self.gid = numbers
+        nodes.devices.append(self)
+
+    def __repr__(self) -> str:
+        return f"device({self.path})"
 
 
 class Socket(Descriptor):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +183,7 @@ def test_device_that_is_not_allowed(bundle: Bundle, pyoci: Pyoci) -> None:
     assert "Operation not permitted" in done.err
 
 
-# --- in a user namespace nobody can make devices: the host's are bound
+# --- in a user namespace nobody can make devices: the runtime does, in a tmpfs that nobody else sees
 
 
 def test_devices_in_a_user_namespace(bundle: Bundle, pyoci: Pyoci) -> None:
@@ -215,10 +217,89 @@ def test_configured_devices_in_a_user_namespace(bundle: Bundle, pyoci: Pyoci) ->
     assert out[1] == "fifo 0:0 600 0:0"
 
 
-def test_missing_device_in_a_user_namespace_is_named(bundle: Bundle, pyoci: Pyoci) -> None:
-    bundle.user_namespace()
-    device(bundle, path="/dev/no-such-device", type="c", major=1, minor=7)
-    done = pyoci.run(bundle, check=False)
-    assert done.code != 0
-    assert "/dev/no-such-device" in done.err
-    assert "/linux/devices/0" in done.err
+THINGS: list[tuple[dict[str, Any], str]] = [
+    ({"path": "/dev/no-such-device", "type": "c", "major": 1, "minor": 7}, "character special file 1:7 666 0:0"),
+    (
+        {"path": "/dev/deep/er", "type": "b", "major": 7, "minor": 300, "fileMode": 0o640, "uid": 3, "gid": 6},
+        "block special file 7:12c 640 3:6",
+    ),
+    (
+        {"path": "/dev/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o600, "uid": 5, "gid": 6},
+        "character special file 1:3 600 5:6",
+    ),
+    (
+        {"path": "/srv/tty", "type": "u", "major": 5, "minor": 0, "fileMode": 0o6711},
+        "character special file 5:0 6711 0:0",
+    ),
+    ({"path": "/dev/pipe", "type": "p", "fileMode": 0o620, "uid": 1000}, "fifo 0:0 620 1000:0"),
+    # whom the namespace does not know is nobody, as with crun
+    ({"path": "/dev/odd", "type": "c", "major": 1, "minor": 5, "uid": 70000}, "character special file 1:5 666 65534:0"),
+]
+
+
+def test_all_kinds_in_a_user_namespace(bundle: Bundle, pyoci: Pyoci) -> None:
+    """Whether the host has them or not, with mode and owner; and nothing of it is to be seen on the host."""
+    before = sorted(os.listdir("/dev"))
+    for properties, _ in THINGS:
+        device(bundle, **properties)
+    bundle.user_namespace().capabilities("CAP_DAC_OVERRIDE")
+    paths = [properties["path"] for properties, _ in THINGS]
+    assert nodes(pyoci, bundle, *paths) == [expected for _, expected in THINGS]
+    assert nodes(pyoci, bundle, "/dev/zero", "/dev/tty") == [
+        "character special file 1:5 666 0:0",
+        "character special file 5:0 666 0:0",
+    ]
+    assert sorted(os.listdir("/dev")) == before
+    assert pyoci.run(bundle.shell("head -c 3 /dev/odd | wc -c; echo x > /dev/null")).out == "3\n"
+
+
+def test_all_kinds_in_a_user_namespace_that_is_joined(
+    bundle: Bundle, pyoci: Pyoci, new_bundle: Callable[[str], Bundle]
+) -> None:
+    """Its mappings are not in the configuration."""
+    pod = pyoci.run_detached(new_bundle("pod").user_namespace().args("sleep", "1000"))
+    for properties, _ in THINGS:
+        device(bundle, **properties)
+    bundle.user_namespace().namespace("user", f"/proc/{pod.pid}/ns/user").capabilities("CAP_DAC_OVERRIDE")
+    del bundle.linux["uidMappings"], bundle.linux["gidMappings"]
+    paths = [properties["path"] for properties, _ in THINGS]
+    assert nodes(pyoci, bundle, *paths) == [expected for _, expected in THINGS]
+
+
+def test_devices_in_a_user_namespace_are_its_own(bundle: Bundle, pyoci: Pyoci) -> None:
+    """As without one, the container may change what was made for it; and the directory that they lie in is not left
+    anywhere."""
+    bundle.user_namespace().capabilities("CAP_FOWNER")
+    bundle.shell("chmod 600 /dev/zero; stat -c %a /dev/zero; grep -c ' /dev/zero ' /proc/self/mountinfo; ls /")
+    mode, count, *root = pyoci.run(bundle).out.split()
+    assert (mode, count) == ("600", "1")
+    assert sorted(root) == sorted(os.listdir(bundle.rootfs))
+    assert Path("/dev/zero").stat().st_mode & 0o777 == 0o666
+    points = [line.split()[4] for line in pyoci.run(bundle.args("cat", "/proc/self/mountinfo")).out.splitlines()]
+    assert points.count("/") == 1
+
+
+@pytest.mark.parametrize("number", [7, None])
+def test_devices_of_a_runtime_that_may_make_none(bundle: Bundle, pyoci: Pyoci, number: int | None) -> None:
+    """Root of a user namespace binds the host's, if it has them, and if they are what they should be."""
+    device(bundle, path="/dev/full" if number else "/dev/no-such-device", type="c", major=1, minor=number or 7)
+    bundle.unmount("/dev/pts").args("stat", "-c", "%F %t:%T", "/dev/full", "/dev/zero").save()
+    argv = ["unshare", "-Urm", *pyoci.command("run", "--bundle", str(bundle.path), pyoci.new_id())]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    if number:
+        assert done.stdout.splitlines() == ["character special file 1:7", "character special file 1:5"], done.stderr
+    else:
+        assert done.returncode != 0
+        assert "/dev/no-such-device, and devices cannot be made here" in done.stderr
+        assert "/linux/devices/0" in done.stderr
+
+
+def test_another_device_of_the_host_is_not_bound(bundle: Bundle, pyoci: Pyoci) -> None:
+    """By that name the host has something else."""
+    device(bundle, path="/dev/full", type="c", major=1, minor=11)
+    bundle.save()
+    argv = ["unshare", "-Urm", *pyoci.command("run", "--bundle", str(bundle.path), pyoci.new_id())]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    assert done.returncode != 0
+    assert "/dev/full is another device" in done.stderr
+    assert "/linux/devices/0" in done.stderr

@@ -90,14 +90,16 @@ def test_a_masked_file_without_devices_of_its_own(
 
 
 def test_devices_of_a_user_namespace(bundle: Bundle, pyoci: Pyoci, host_devices: Look) -> None:
-    """touch(1) needs no more than the right to write. They work all the same.
+    """touch(1) needs no more than the right to write, and who has mounts of his own may make them writable again; so
+    they are nodes of the container's own. They work all the same.
 
-    Fails with op_bind_device() (device.c) attaching the host's without attributes.
+    Fails with DeviceNodes (plan/operations.py) never opened, and the host's bound.
     """
-    bundle.user_namespace().capabilities(*OWNER_OF_ALL[:3])
+    bundle.user_namespace().capabilities(*OWNER_OF_ALL)
     paths = [f"/dev/{name}" for name in DEVICES]
     pyoci.run(bundle.shell("; ".join(map(attack, paths)) + "; true"))
     assert host_devices() == AS_MADE
+    bundle.capabilities()
     bundle.shell("echo x > /dev/null; head -c 5 /dev/zero | wc -c; head -c 5 /dev/urandom | wc -c; echo > /dev/full")
     done = pyoci.run(bundle, check=False)
     assert done.out.split() == ["5", "5"]
@@ -107,7 +109,7 @@ def test_devices_of_a_user_namespace(bundle: Bundle, pyoci: Pyoci, host_devices:
 def test_masked_in_a_user_namespace(bundle: Bundle, pyoci: Pyoci, host_devices: Look) -> None:
     """Fails like the test before."""
     (bundle.rootfs / "secret").write_text("secret")
-    bundle.user_namespace().capabilities(*OWNER_OF_ALL[:3])
+    bundle.user_namespace().capabilities(*OWNER_OF_ALL)
     bundle.linux["maskedPaths"] = ["/secret"]
     pyoci.run(bundle.shell(f"{attack('/secret')}; true"))
     assert host_devices() == AS_MADE
