@@ -25,6 +25,10 @@ class StateError(PyociError):
     """The container does not exist, exists already, or is in a state that forbids the operation."""
 
 
+class NoCgroupfsError(PyociError):
+    """Where a hierarchy of cgroups was to be mounted there is something else."""
+
+
 class SystemCallError(PyociError):
     """The kernel refused an operation.
 

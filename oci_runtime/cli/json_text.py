@@ -1,7 +1,8 @@
 """JSON writer without the json module, whose import costs 7 ms.
 
 Strings are written as Go writes them: characters beyond ASCII as they are, but < > & and the line separators escaped,
-so that the text can stand in HTML; what is no character (a lone surrogate) becomes U+FFFD.
+so that the text can stand in HTML; what is no character (a lone surrogate) becomes U+FFFD. All others that do not print
+(C1 controls, marks of direction, ends of lines) are escaped too: what a container is called by commands no terminal.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-_ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\x7f": "\\u007f"}
 
 
 def compact(value: object) -> str:
@@ -86,4 +87,13 @@ def _escape(text: str) -> str:
             text = text.replace(character, escape)
     if text.isascii():
         return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return "".join(c if c.isprintable() or c < " " else _unprintable(c) for c in text)
+
+
+def _unprintable(character: str) -> str:
+    """Beyond U+FFFF it takes two escapes (RFC 8259, 7)."""
+    code = ord(character)
+    if code < 0x10000:
+        return f"\\u{code:04x}"
+    return f"\\u{0xD7C0 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import posix
-
 from oci_runtime.errors import StateError, UsageError
 
 TYPE_CHECKING = False
@@ -46,14 +44,11 @@ def main(global_options: GlobalOptions, arguments: Arguments) -> int:
 
 def _containers(global_options: GlobalOptions) -> list[dict[str, Any]]:
     """A default root that is not there yet has no containers, but one that was asked for must exist."""
+    from oci_runtime.lifecycle.listing import list_containers
+
     try:
-        posix.stat(global_options.root)
+        return list_containers(global_options.root, global_options.warn)
     except FileNotFoundError:
         if not global_options.root_is_set:
             return []
         raise StateError(f"open {global_options.root}: no such file or directory") from None
-    except OSError as error:
-        raise StateError(f"open {global_options.root}: {error.strerror}") from None
-    from oci_runtime.lifecycle.listing import list_containers
-
-    return list_containers(global_options.root, global_options.warn)

@@ -20,15 +20,17 @@ _ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t
 _COLOURS = {"debug": 37, "info": 36, "warning": 33, "error": 31}
 
 
-def report_error(options: GlobalOptions, message: str) -> None:
+def report_error(options: GlobalOptions, message: str, *, several: bool = False) -> None:
     """Tells the user and the log of a failure.
 
-    A message of several lines (a config.json with several problems) is several lines to people: on standard error
-    and in a text log a record of its own each; a JSON log gets one record with all of it.
+    A message with `several` lines (a config.json with several problems) is several lines to people: on standard error
+    and in a text log a record of its own each; a JSON log gets one record with all of it. In any other a line feed is
+    part of a value, as are in all of them the further characters that str.splitlines() takes for the end of a line.
     """
-    lines = [line for line in message.splitlines() if line] or [message]
+    lines = [line for line in message.split("\n") if line] if several else []
+    lines = lines or [message]
     if options.log_descriptor != 2:
-        _write(2, "".join(f"{_visible(line)}\n" for line in lines))
+        _write(2, "".join(f"{visible(line)}\n" for line in lines))
     elif not options.json_log:
         for line in lines:
             record(options, "error", line)
@@ -41,7 +43,7 @@ def record(options: GlobalOptions, level: str, message: str) -> None:
     if options.json_log:
         line = json_record(level, message)
     elif options.log_descriptor == 2 and posix.isatty(2):
-        line = f"\x1b[{_COLOURS[level]}m{level.upper()[:4]}\x1b[0m[0000] {_visible(message)}"
+        line = f"\x1b[{_COLOURS[level]}m{level.upper()[:4]}\x1b[0m[0000] {visible(message)}"
     else:
         line = f'time="{timestamp(time.time())}" level={level} msg={quoted(message)}'
     _write(options.log_descriptor, line + "\n")
@@ -100,8 +102,8 @@ def _escape(character: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def _visible(text: str) -> str:
-    """One line that cannot command a terminal."""
+def visible(text: str) -> str:
+    """One line that cannot command a terminal, nor look like another by marks of direction and the like."""
     return "".join(character if character == "\t" else _escape(character) for character in text)
 
 

@@ -18,7 +18,7 @@ import sys
 from _signal import SIG_DFL, signal
 
 from oci_runtime.cli.options import boolean, check_count, parse
-from oci_runtime.errors import PyociError, UsageError
+from oci_runtime.errors import PyociError, SpecError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,8 +130,13 @@ def main(arguments: Sequence[str]) -> int:
         return CLOSED_OUTPUT
     except PyociError as error:
         prefix, status = options.failure
-        _report(options, f"{prefix}{error}")
+        _report(options, f"{prefix}{error}", several=isinstance(error, SpecError))
         return status or error.exit_code
+    except (OSError, MemoryError) as error:  # the machine's failure, not ours, but for its telling so little
+        prefix, status = options.failure
+        _report(options, f"{prefix}{_failure_of_the_machine(error)}")
+        _trace(options, error)
+        return status or 1
     except Exception as error:
         _internal_error(options, error)
         return options.failure[1] or 1
@@ -278,15 +283,26 @@ def _logged(options: GlobalOptions, name: str, module: Any, command: Arguments) 
     return status
 
 
-def _report(options: GlobalOptions, message: str) -> None:
+def _report(options: GlobalOptions, message: str, *, several: bool = False) -> None:
     from oci_runtime.cli.log import report_error
 
-    report_error(options, message)
+    report_error(options, message, several=several)
+
+
+def _failure_of_the_machine(error: OSError | MemoryError) -> str:
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    what = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {what}" if error.filename else what
 
 
 def _internal_error(options: GlobalOptions, error: Exception) -> None:
     what = " ".join(str(error).split())
     _report(options, f"pyoci: internal error: {type(error).__name__}: {what}")
+    _trace(options, error)
+
+
+def _trace(options: GlobalOptions, error: BaseException) -> None:
     if options.debug:
         from traceback import format_exception
 

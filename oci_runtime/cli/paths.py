@@ -5,6 +5,7 @@ from __future__ import annotations
 import posix
 
 from oci_runtime.errors import UsageError
+from oci_runtime.linux.own_ids import in_user_namespace
 
 
 def absolute(path: str, option: str) -> str:
@@ -49,7 +50,7 @@ def default_root(system: str) -> str:
     The sticky bit keeps it from being pruned (XDG Base Directory Specification). Root of the host has `system`.
     """
     runtime = posix.environ[b"XDG_RUNTIME_DIR"].decode("utf-8", "surrogateescape")
-    if not runtime or (posix.geteuid() == 0 and (not _in_user_namespace() or posix.environ.get(b"USER") == b"root")):
+    if not runtime or (posix.geteuid() == 0 and (not in_user_namespace() or posix.environ.get(b"USER") == b"root")):
         return system
     root = absolute(f"{runtime}/pyoci", "root")
     try:
@@ -61,15 +62,3 @@ def default_root(system: str) -> str:
     except OSError as error:
         raise UsageError(f"cannot use {root} in $XDG_RUNTIME_DIR ({error.strerror}); give --root another") from None
     return root
-
-
-def _in_user_namespace() -> bool:
-    """Whether ids are mapped; the initial namespace maps each of the 2**32 - 1 ids to itself."""
-    try:
-        descriptor = posix.open("/proc/self/uid_map", posix.O_RDONLY | posix.O_CLOEXEC)
-    except FileNotFoundError:  # a kernel without user namespaces
-        return False
-    try:
-        return posix.read(descriptor, 4096).split() != [b"0", b"0", b"4294967295"]
-    finally:
-        posix.close(descriptor)

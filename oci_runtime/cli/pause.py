@@ -18,5 +18,5 @@ def main(global_options: GlobalOptions, arguments: Arguments) -> int:
     identifier = container_id(arguments.positional[0])
     from oci_runtime.lifecycle.pause import pause
 
-    pause(global_options.root, identifier)
+    pause(global_options.root, identifier, global_options.warn)
     return 0

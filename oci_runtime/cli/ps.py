@@ -53,11 +53,15 @@ def run_ps(options: Sequence[str]) -> bytes:
 
 
 def select(output: bytes, processes: Collection[int]) -> bytes:
-    """The title of a table of ps(1) and the lines of `processes`. PyociError if it has no column PID."""
-    title, *lines = output.splitlines(keepends=True) or [b""]
+    """The title of a table of ps(1) and the lines of `processes`, whose names and arguments are the container's to
+    choose, and not to command a terminal with. PyociError if it has no column PID."""
+    from oci_runtime.cli.log import visible
+
+    title, *lines = output.split(b"\n")
     try:
         column = title.split().index(b"PID")
     except ValueError:
         raise PyociError("cannot find the column PID in the output of ps; choose ps options that print it") from None
     wanted = [[b"%d" % process] for process in processes]
-    return title + b"".join(line for line in lines if line.split()[column : column + 1] in wanted)
+    shown = [title, *(line for line in lines if line.split()[column : column + 1] in wanted)]
+    return "".join(f"{visible(line.decode('utf-8', 'replace'))}\n" for line in shown).encode()

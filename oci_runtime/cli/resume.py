@@ -18,5 +18,5 @@ def main(global_options: GlobalOptions, arguments: Arguments) -> int:
     identifier = container_id(arguments.positional[0])
     from oci_runtime.lifecycle.resume import resume
 
-    resume(global_options.root, identifier)
+    resume(global_options.root, identifier, global_options.warn)
     return 0

@@ -161,5 +161,8 @@ class ContainerCgroups:
     def remove(self) -> None:
         """With whatever a hook may have left in them."""
         if self.manager:
-            self.manager.kill_all()
+            try:
+                self.manager.kill_all()
+            except PyociError:
+                pass  # if there is anybody left in them, delete() says so
             self.manager.delete()

@@ -1,40 +1,98 @@
-"""delete --force of a container whose state.json cannot be read: what can be told from its id and config.json goes."""
+"""delete --force of a container whose state.json is of no use: what can be told from what is left of it, from the id
+and from config.json goes."""
 
 from __future__ import annotations
 
-from oci_runtime.errors import PyociError
+import posix
+
+from oci_runtime._shim import lib
+from oci_runtime.errors import NoCgroupfsError, PyociError
+from oci_runtime.lifecycle.delete import CREATE_TIMEOUT, DEATH_TIMEOUT, SIGKILL, run_poststop_hooks
+from oci_runtime.lifecycle.warnings import to_stderr
+from oci_runtime.linux.processes import open_process, wait_for_end
 from oci_runtime.state import store
+from oci_runtime.state.record import salvage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
     from oci_runtime.linux.cgroups.manager import Manager
+    from oci_runtime.state.store import Container
 
 
-def delete_damaged(root: str, container_id: str) -> None:
-    """Kills what is in the container's cgroups, removes them, and the record."""
+def delete_damaged(root: str, container_id: str, warn: Callable[[str], None]) -> None:
+    """Kills init and what is in the container's cgroups, removes them, and the record. PyociError when something does
+    not go: then the record stays."""
     container = store.open_damaged(root, container_id)
-    cgroups_path = _cgroups_path(container)
-    for manager in (_manager(container_id, cgroups_path), _systemd_manager(container_id, cgroups_path)):
-        if manager:
-            if manager.exists():
-                manager.kill_all()
-            manager.delete()
+    container.lock_directory(to_stderr, CREATE_TIMEOUT)
+    known = _salvage(container)
+    config = _config(container)
+    pidfd = open_process(known.get("pid", 0), known.get("start_time", 0))
+    if pidfd >= 0:
+        lib.sys_pidfd_send_signal(pidfd, SIGKILL)
+    for manager in _managers(container_id, known.get("cgroups"), config):
+        _remove(manager, warn)
+    if pidfd >= 0:
+        if not wait_for_end(pidfd, DEATH_TIMEOUT):
+            raise PyociError(f"process {known['pid']} of container {container_id} does not end after SIGKILL")
+        posix.close(pidfd)
+    if known.get("resctrl"):
+        from oci_runtime.linux.resctrl import remove_groups
+
+        remove_groups(known["resctrl"])
     container.remove()
     container.close()
+    hooks = config.get("hooks", {}).get("poststop")
+    if hooks:
+        record: Any = {"annotations": {}, "bundle": "", **known, "id": container_id}
+        run_poststop_hooks(record, hooks, warn)
 
 
-def _cgroups_path(container: store.Container) -> str | None:
-    from oci_runtime.state.codec import loads
+def _salvage(container: Container) -> dict[str, Any]:
+    try:
+        return salvage(container.read("state.json"))
+    except PyociError:
+        return {}
+
+
+def _config(container: Container) -> dict[str, Any]:
+    """The configuration; empty when that is damaged too."""
+    from oci_runtime.spec.document import load_config
 
     try:
-        path = loads(container.read("config.json").decode())["linux"]["cgroupsPath"]
-    except (OSError, ValueError, StopIteration, KeyError, TypeError):
-        return None
-    return path if isinstance(path, str) else None
+        return load_config(container.read("config.json"))  # type: ignore[return-value]
+    except PyociError:
+        return {}
 
 
-def _systemd_manager(container_id: str, cgroups_path: str | None) -> Manager | None:
-    """Of the unit that --systemd-cgroup would have made: which driver it was is not known any more."""
+def _managers(container_id: str, recorded: dict[str, Any] | None, config: dict[str, Any]) -> Iterator[Manager]:
+    """Of all cgroups that could be the container's: which driver made them may not be known any more."""
+    from oci_runtime.linux.cgroups.manager import from_state
+
+    if recorded:
+        try:
+            yield from_state(recorded)
+        except PyociError:
+            pass  # nothing that leads anywhere
+    path = config.get("linux", {}).get("cgroupsPath")
+    for found in (_cgroupfs(container_id, path), _systemd(container_id, path)):
+        if found:
+            yield found
+
+
+def _remove(manager: Manager, warn: Callable[[str], None]) -> None:
+    try:
+        if manager.exists():
+            manager.kill_all()
+        manager.delete()
+    except NoCgroupfsError as error:
+        warn(str(error))
+
+
+def _systemd(container_id: str, cgroups_path: str | None) -> Manager | None:
+    """Of the unit that --systemd-cgroup would have made."""
     from oci_runtime.linux.cgroups.systemd_bus import check_booted
 
     try:
@@ -47,7 +105,7 @@ def _systemd_manager(container_id: str, cgroups_path: str | None) -> Manager | N
         return None  # no systemd, or a path that is none of its
 
 
-def _manager(container_id: str, cgroups_path: str | None) -> Manager | None:
+def _cgroupfs(container_id: str, cgroups_path: str | None) -> Manager | None:
     from oci_runtime.linux.cgroups import layout
     from oci_runtime.linux.cgroups.manager import from_state
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import posix
 
 from oci_runtime._shim import lib
-from oci_runtime.errors import PyociError, StateError
+from oci_runtime.errors import NoCgroupfsError, PyociError, StateError
 from oci_runtime.lifecycle.warnings import to_stderr
 from oci_runtime.linux.processes import open_process, wait_for_end
 from oci_runtime.state import store
+from oci_runtime.state.record import DamagedState
 from oci_runtime.state.status import status
 
 TYPE_CHECKING = False
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from oci_runtime.linux.cgroups.manager import Manager
     from oci_runtime.spec.types import Hook
-    from oci_runtime.state.store import Container, Record
+    from oci_runtime.state.record import Record
+    from oci_runtime.state.store import Container
 
 SIGKILL = 9
 # seconds
@@ -39,36 +41,42 @@ def delete(root: str, container_id: str, force: bool = False, warn: Callable[[st
         if force:
             return
         raise
-    except store.DamagedState:
+    except DamagedState:
         if not force:
             raise
-        _delete_damaged(root, container_id)
+        _delete_damaged(root, container_id, warn)
         return
     found = status(container)
     if found != "stopped" and not force:
         hint = "; kill it before, or delete it with --force" if found == "created" else ""
         raise StateError(f"cannot delete container {container_id} that is not stopped: {found}{hint}")
-    kill_and_destroy(container, warn)
+    try:
+        kill_and_destroy(container, warn)
+    except NoCgroupfsError as error:  # the record is whole, but what it says cannot be
+        if not force:
+            raise
+        warn(str(error))
+        container.close()
+        _delete_damaged(root, container_id, warn)
 
 
-def _delete_damaged(root: str, container_id: str) -> None:
+def _delete_damaged(root: str, container_id: str, warn: Callable[[str], None]) -> None:
     from oci_runtime.lifecycle.damaged import delete_damaged
 
-    delete_damaged(root, container_id)
+    delete_damaged(root, container_id, warn)
 
 
 def _lock(container: Container, force: bool) -> None:
     """The lock. With force a create that is at work is made to fail, which ends it: its init is killed. Its death is
     waited for with the lock only, as it may be `pause` that is at work, and freezes what is about to die."""
     if not force:
-        container.lock()
+        container.lock(to_stderr)
         return
     if not container.try_lock():
         pidfd = _send_kill(container, _manager(container))
         if pidfd >= 0:
             posix.close(pidfd)
-        if not container.lock_within(CREATE_TIMEOUT):
-            raise PyociError(f"container {container.id!r} is being worked on by another command")
+        container.lock(to_stderr, CREATE_TIMEOUT)
 
 
 def kill_and_destroy(container: Container, warn: Callable[[str], None]) -> None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from oci_runtime.linux.cgroups.manager import Manager
     from oci_runtime.linux.cgroups.oom_notices import OomNotices
-    from oci_runtime.state.store import Container, Record
+    from oci_runtime.state.record import Record
+    from oci_runtime.state.store import Container
 
     Event = dict[str, Any]
 

@@ -7,7 +7,7 @@ from oci_runtime.state.codec import dumps
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oci_runtime.spec.types import State, Status
-    from oci_runtime.state.store import Record
+    from oci_runtime.state.record import Record
 
 SPEC_VERSION = "1.3.0"
 

@@ -20,7 +20,7 @@ def fill_context(context: Context, request: CreateRequest, config: Config) -> No
     user_namespace = context.namespaces.has("user")
     context.in_user_namespace = user_namespace
     if not user_namespace:
-        from oci_runtime.linux.user_namespace import in_user_namespace
+        from oci_runtime.linux.own_ids import in_user_namespace
 
         context.in_user_namespace = in_user_namespace()
     context.capabilities = available_capabilities(user_namespace)
@@ -40,7 +40,7 @@ def is_rootless() -> bool:
     """Whether the runtime lacks root's rights over cgroups and devices: it is not root, or root of a user namespace."""
     if posix.geteuid() != 0:
         return True
-    from oci_runtime.linux.user_namespace import in_user_namespace
+    from oci_runtime.linux.own_ids import in_user_namespace
 
     return in_user_namespace()
 

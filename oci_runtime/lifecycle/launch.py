@@ -25,6 +25,7 @@ from oci_runtime.plan.root import rootfs_path
 from oci_runtime.spec.document import load_config, read_descriptor
 from oci_runtime.state import store
 from oci_runtime.state.codec import dumps
+from oci_runtime.state.record import VERSION, date
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from oci_runtime.linux.resctrl import Groups
     from oci_runtime.plan.operations import Plan
     from oci_runtime.spec.types import Config
-    from oci_runtime.state.store import Container, Record
+    from oci_runtime.state.record import Record
+    from oci_runtime.state.store import Container
 
 
 class Launched:
@@ -160,13 +162,14 @@ class _Launch:
         if "poststop" in self.container.record["hooks"]:
             self.undo.add(self._run_poststop_hooks)
         self.undo.add(self.container.close)
-        self.undo.add(self.container.remove)
+        self.undo.add(self._forget)
+        self.undo.reserve(self.container.parent)
         release()
         if self.request.notify_socket:
             from oci_runtime.lifecycle.systemd import make_notify_directory
 
             make_notify_directory(self.container)
-        self.undo.add(self.cgroups.remove)
+        self.undo.add(self.cgroups.remove, on_record=True)
         self.cgroups.make(self.container, self.warn)
         plan = self._plan(wait_for_start)
         self.undo.add(lambda: close_descriptors(plan))
@@ -204,15 +207,11 @@ class _Launch:
         return plan_groups(self.linux["intelRdt"], self.request.id, find_mount())
 
     def _record(self) -> Record:
-        from time import gmtime, time_ns
+        from time import time_ns
 
-        now = time_ns()
-        date = gmtime(now // 10**9)
-        year, month, day, hour, minute, second = date[:6]
-        created = f"{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{now % 10**9:09}Z"
         kinds = [*self.namespaces.new, *(kind for kind, _, _ in self.namespaces.joined)]
         return {
-            "version": store.VERSION,
+            "version": VERSION,
             "ociVersion": self.config["ociVersion"],
             "id": self.request.id,
             "bundle": self.request.bundle,
@@ -221,7 +220,7 @@ class _Launch:
             "status": "creating",
             "pid": 0,
             "start_time": 0,
-            "created": created,
+            "created": date(time_ns()),
             "owner": posix.geteuid(),
             "namespaces": kinds,
             "cgroups": self.cgroups.to_state(),
@@ -232,8 +231,17 @@ class _Launch:
             "rootless": self.rootless,
         }
 
+    def _forget(self) -> None:
+        """Off the record, unless there is something left that only the record leads to."""
+        if not self.undo.incomplete:
+            self.container.remove()
+            return
+        self.warn(f"what is left of the container is on record: `pyoci delete --force {self.request.id}` removes it")
+
     def _run_poststop_hooks(self) -> None:
         """The end of a container that failed is like that of any other (runtime.md, Lifecycle, steps 2 to 5)."""
+        if self.undo.incomplete:
+            return  # `delete` runs them
         from oci_runtime.lifecycle.delete import run_poststop_hooks
 
         run_poststop_hooks(self.container.record, self.config["hooks"]["poststop"], self.warn)
@@ -284,7 +292,7 @@ class _Launch:
         try:
             open_descriptors(plan)
         except SystemCallError as error:
-            from oci_runtime.linux.user_namespace import in_user_namespace
+            from oci_runtime.linux.own_ids import in_user_namespace
 
             if error.errno != EPERM or not in_user_namespace():
                 raise
@@ -322,7 +330,7 @@ class _Launch:
             self._close_namespaces()
             for descriptor in plan.descriptors:
                 descriptor.fd = -1
-        self.undo.add(child.kill)
+        self.undo.add(child.kill, on_record=True)
         release()
         self._prepare(child, mapped=user_namespace >= 0)
         self._work_meanwhile(plan)
@@ -357,7 +365,7 @@ class _Launch:
     def _join_resctrl_groups(self, groups: Groups, pid: int) -> None:
         from oci_runtime.linux.resctrl import make_groups, remove_groups
 
-        self.undo.add(lambda: remove_groups(groups))
+        self.undo.add(lambda: remove_groups(groups), on_record=True)
         make_groups(self.linux["intelRdt"], groups, pid)
 
     def _converse(self, launched: Launched, wait_for_start: bool) -> None:

@@ -20,7 +20,16 @@ def write_pid_file(path: str, pid: int, undo: Undo) -> None:
         _rename(unnamed, path)
     except OSError as error:
         raise PyociError(f"cannot write the pid file {path}: {error.strerror}") from error
-    undo.add(lambda: posix.unlink(path))
+    undo.add(lambda: _unlink(path))
+
+
+def _unlink(path: str) -> None:
+    try:
+        posix.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise PyociError(f"cannot remove the pid file {path}: {error.strerror}") from error
 
 
 def _write_new(path: str, data: bytes) -> None:

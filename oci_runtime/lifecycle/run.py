@@ -9,7 +9,7 @@ from oci_runtime.errors import StateError
 from oci_runtime.lifecycle.hook_state import state_in_container
 from oci_runtime.lifecycle.interruption import hold, release
 from oci_runtime.lifecycle.launch import launch
-from oci_runtime.lifecycle.start import run_poststart_hooks, wait_for_exec
+from oci_runtime.lifecycle.start import record_running, run_poststart_hooks, wait_for_exec
 from oci_runtime.lifecycle.warnings import to_stderr
 
 TYPE_CHECKING = False
@@ -38,7 +38,7 @@ def run(request: RunRequest, warn: Callable[[str], None] = to_stderr) -> int:
             from oci_runtime.lifecycle.systemd import notify_socket
 
             notify = notify_socket(launched.container, request.notify_socket)
-        _start(launched, signals)
+        _start(launched, signals, warn)
     except BaseException:
         launched.undo.run(warn)
         raise
@@ -57,14 +57,13 @@ def run(request: RunRequest, warn: Callable[[str], None] = to_stderr) -> int:
             _delete(request, warn)
 
 
-def _start(launched: Launched, signals: Signals | None) -> None:
+def _start(launched: Launched, signals: Signals | None, warn: Callable[[str], None]) -> None:
     container = launched.container
     state = state_in_container(container.record, "created") if "startContainer" in container.record["hooks"] else b""
     launched.child.answer(state)
     wait_for_exec(container, launched.child.socket, launched.plan, signals)
     hold()
-    container.record["status"] = "running"
-    container.save()
+    record_running(container, warn)
 
 
 def _wait(launched: Launched, signals: Signals, notify: NotifySocket | None) -> int:

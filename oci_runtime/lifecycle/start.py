@@ -35,7 +35,7 @@ def start(root: str, container_id: str, warn: Callable[[str], None] = to_stderr,
     With `notify_host`, systemd's $NOTIFY_SOCKET, it returns when the process says that it is ready.
     """
     container = store.load(root, container_id)
-    container.lock()
+    container.lock(to_stderr)
     found = status(container)
     if found != "created":
         raise StateError(_refusal(found))
@@ -52,13 +52,25 @@ def start(root: str, container_id: str, warn: Callable[[str], None] = to_stderr,
     except PyociError as error:
         _destroy_if_hook_failed(container, error, warn)
         raise
-    posix.unlink(store.START_SOCKET, dir_fd=container.directory)
-    container.record["status"] = "running"
-    container.save()
+    record_running(container, warn)
     if "poststart" in container.record["hooks"]:
         run_poststart_hooks(container, saved_config(container), warn)
     if notify:
         _forward(container, notify)
+
+
+def record_running(container: Container, warn: Callable[[str], None]) -> None:
+    """The process runs, whatever becomes of its record: `state` derives what it does."""
+    container.record["status"] = "running"
+    try:
+        try:
+            posix.unlink(store.START_SOCKET, dir_fd=container.directory)
+        except FileNotFoundError:
+            pass  # `run` has none
+        container.save()
+    except (OSError, PyociError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        warn(f"container {container.id!r} runs, but its record could not be changed: {why}")
 
 
 def _destroy_if_hook_failed(container: Container, error: PyociError, warn: Callable[[str], None]) -> None:
@@ -172,12 +184,8 @@ def saved_config(container: Container) -> Config:
     """The configuration that the container was created with. PyociError when its record is damaged."""
     from oci_runtime.spec.document import parse_object
 
-    path = f"{container.path}/config.json"
-    try:
-        text = container.read("config.json")
-    except OSError as error:
-        raise PyociError(f"cannot open {path}: {error.strerror}") from error
-    config = parse_object(text, path)
+    text = container.read("config.json")
+    config = parse_object(text, f"{container.path}/config.json")
     if b"null" in text or b'""' in text:  # it is kept as it was written
         from oci_runtime.spec.absence import remove_absent
 
@@ -208,7 +216,7 @@ def _destroy(container: Container, warn: Callable[[str], None]) -> None:
     from oci_runtime.lifecycle.delete import kill_and_destroy
 
     try:
-        container.lock()
+        container.lock(to_stderr)
     except StateError:
         return  # a hook did it
     kill_and_destroy(container, warn)

@@ -47,17 +47,16 @@ def pass_on(config: Config, request: CreateRequest) -> None:
 
 def make_notify_directory(container: Container) -> None:
     """What is mounted into the container."""
-    posix.mkdir(_DIRECTORY, 0o755, dir_fd=container.directory)
-    posix.chmod(f"{container.path}/{_DIRECTORY}", 0o755)
+    try:
+        posix.mkdir(_DIRECTORY, 0o755, dir_fd=container.directory)
+        posix.chmod(_DIRECTORY, 0o755, dir_fd=container.directory)
+    except OSError as error:
+        raise PyociError(f"cannot make {container.path}/{_DIRECTORY}: {error.strerror}") from error
 
 
 def notify_socket(container: Container, host: str) -> NotifySocket | None:
     """The socket of a container that was created with one; `host` is $NOTIFY_SOCKET, '' for none."""
-    try:
-        posix.stat(_DIRECTORY, dir_fd=container.directory)
-    except FileNotFoundError:
-        return None
-    return NotifySocket(container, host) if host else None
+    return NotifySocket(container, host) if host and container.has(_DIRECTORY) else None
 
 
 class NotifySocket:

@@ -2,34 +2,55 @@
 
 from __future__ import annotations
 
+import posix
+
 from oci_runtime.lifecycle.interruption import hold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# What the removal of a cgroup has open at once: its parent, itself, a directory below, and the walk through that.
+_RESERVE = 4
+
 
 class Undo:
-    """Steps that take back what was done, run last first."""
+    """Steps that take back what was done, run last first. `incomplete` when one that was `on_record` has failed."""
 
-    __slots__ = ("_steps",)
+    __slots__ = ("_reserve", "_steps", "incomplete")
 
     def __init__(self) -> None:
-        self._steps: list[Callable[[], object]] = []
+        self._steps: list[tuple[Callable[[], object], bool]] = []
+        self._reserve: list[int] = []
+        self.incomplete = False
 
-    def add(self, step: Callable[[], object]) -> None:
-        self._steps.append(step)
+    def add(self, step: Callable[[], object], *, on_record: bool = False) -> None:
+        """`on_record`: what it leaves when it fails is found again by the container's record alone."""
+        self._steps.append((step, on_record))
+
+    def reserve(self, descriptor: int) -> None:
+        """Keeps descriptors, doubles of this one, for steps that open some: they may run because there are no more."""
+        self._reserve = [posix.dup(descriptor) for _ in range(_RESERVE)]
 
     def run(self, warn: Callable[[str], None]) -> None:
         """Runs them all, undisturbed by signals, as the command ends after it; one that fails is told and does not keep
         the others from running."""
         hold()
+        self._release()
         while self._steps:
+            step, on_record = self._steps.pop()
             try:
-                self._steps.pop()()
+                step()
             except Exception as error:
-                warn(f"while undoing a failed operation: {error}")
+                self.incomplete = self.incomplete or on_record
+                why = error.strerror if isinstance(error, OSError) else error
+                warn(f"while undoing a failed operation: {why}")
 
     def forget(self) -> None:
         """All went well."""
         self._steps.clear()
+        self._release()
+
+    def _release(self) -> None:
+        while self._reserve:
+            posix.close(self._reserve.pop())

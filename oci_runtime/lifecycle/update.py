@@ -33,7 +33,7 @@ def update(
     """
     container = store.load(root, container_id)
     changes = _valid(resources, warn)  # before the lock: it may take as long as who writes it likes
-    container.lock()
+    container.lock(to_stderr)
     found = status(container)
     if found not in ("created", "running", "paused"):
         raise StateError(f"cannot update container {container_id!r}: container not running: {found}")
@@ -120,7 +120,4 @@ def _apply_schemata(container: Container, config: Config, rdt: IntelRdt, undo: U
 def _record(container: Container, config: Config) -> None:
     from oci_runtime.state.codec import dumps
 
-    try:
-        container.write("config.json", dumps(config).encode())
-    except OSError as error:
-        raise PyociError(f"cannot write {container.path}/config.json: {error.strerror}") from error
+    container.write("config.json", dumps(config).encode())

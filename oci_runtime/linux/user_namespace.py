@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from oci_runtime.spec.types import IDMapping
 
 CLONE_NEWUSER = 0x10000000
-_WHOLE_RANGE = b"4294967295"
 
 
 def write_proc(pid: int, name: str, text: str, pointer: str) -> None:
@@ -41,17 +40,6 @@ def map_ids(pid: int, uids: Sequence[IDMapping], gids: Sequence[IDMapping]) -> N
 def mapping_text(mappings: Sequence[IDMapping]) -> str:
     """As /proc/PID/uid_map takes them."""
     return "".join(f"{m['containerID']} {m['hostID']} {m['size']}\n" for m in mappings)
-
-
-def in_user_namespace() -> bool:
-    """Whether the runtime itself is in a user namespace that is not the initial one."""
-    try:
-        fd = posix.open("/proc/self/uid_map", posix.O_RDONLY | posix.O_CLOEXEC)
-    except OSError:
-        return False
-    text = posix.read(fd, 256).split()
-    posix.close(fd)
-    return text != [b"0", b"0", _WHOLE_RANGE]
 
 
 def namespace_with(uids: Sequence[IDMapping], gids: Sequence[IDMapping]) -> int:

@@ -254,4 +254,6 @@ def describe(operation: Operation) -> str:
     words += [hex(n) if isinstance(n, int) and n > 9 else str(n) for n in operation.n]
     if operation.pointer:
         words.append(f"({operation.pointer})")
-    return " ".join(words)
+    line = " ".join(words)
+    # paths and pointers are as config.json has them
+    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

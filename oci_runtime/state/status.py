@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import posix
+from errno import ENOENT
 
+from oci_runtime.errors import PyociError
 from oci_runtime.linux.processes import is_alive
 from oci_runtime.state.store import START_SOCKET
 
@@ -32,9 +34,7 @@ def status(container: Container) -> str:
 
 def _waits(container: Container) -> bool:
     """Whether init has not become the container's process; `start` may have died before it could record that it has."""
-    try:
-        posix.stat(START_SOCKET, dir_fd=container.directory)
-    except FileNotFoundError:
+    if not container.has(START_SOCKET):
         return False
     try:
         return posix.readlink(f"/proc/{container.record['pid']}/exe").startswith(_INIT)
@@ -53,12 +53,16 @@ def _is_paused(container: Container) -> bool:
 
 def _is_locked(container: Container) -> bool:
     """Whether a command is at work on the container. A lock of our own is not one."""
-    from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+    from fcntl import LOCK_EX, LOCK_NB, flock
 
-    fd = posix.open(container.path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    try:
+        fd = posix.open(".", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC, dir_fd=container.directory)
+    except OSError as error:
+        if error.errno == ENOENT:
+            return False  # deleted just now
+        raise PyociError(f"cannot open {container.path}: {error.strerror}") from error
     try:
         flock(fd, LOCK_EX | LOCK_NB)
-        flock(fd, LOCK_UN)
     except OSError:
         return True
     finally:

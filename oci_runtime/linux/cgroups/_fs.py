@@ -11,7 +11,7 @@ import posix
 from errno import EINVAL, ENODEV, ENOENT
 
 from oci_runtime._shim import lib
-from oci_runtime.errors import PyociError
+from oci_runtime.errors import NoCgroupfsError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,13 +43,16 @@ def magic(path: str) -> int:
 
 def open_root(mountpoint: str, wanted: int) -> int:
     """An O_PATH descriptor of the root of a hierarchy, proven to be of the filesystem type `wanted`."""
-    fd = posix.open(mountpoint, _DIRECTORY)
+    try:
+        fd = posix.open(mountpoint, _DIRECTORY)
+    except NotADirectoryError:
+        raise NoCgroupfsError(f"{mountpoint} is not a cgroup filesystem, but no directory at all") from None
     found = lib.sys_filesystem_magic(fd)
     if found != wanted:
         posix.close(fd)
         if found < 0:
             raise OSError(-found, posix.strerror(-found), mountpoint)
-        raise PyociError(f"{mountpoint} is not a cgroup filesystem (type {found:#x}, expected {wanted:#x})")
+        raise NoCgroupfsError(f"{mountpoint} is not a cgroup filesystem (type {found:#x}, expected {wanted:#x})")
     return fd
 
 

@@ -360,7 +360,7 @@ def is_system_ours() -> bool:
     """
     if posix.geteuid() != 0:
         return False
-    from oci_runtime.linux.user_namespace import in_user_namespace
+    from oci_runtime.linux.own_ids import in_user_namespace
 
     try:
         return in_user_namespace() and posix.stat(f"/run{PRIVATE}").st_uid == 0

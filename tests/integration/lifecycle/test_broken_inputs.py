@@ -147,8 +147,11 @@ def test_damaged_record(text: str, what: str, bundle: Bundle, pyoci: Pyoci) -> N
         assert "delete --force" in done.err
         assert len(done.err.splitlines()) == 1
         assert "internal" not in done.err
-    listed = pyoci("list", "-q")
-    assert listed.out.split() == [good.id]
+    listed = pyoci("list", "--format", "json")
+    assert {entry["id"]: entry["status"] for entry in json.loads(listed.out)} == {
+        good.id: "created",
+        bad.id: "damaged",
+    }
     assert bad.id in listed.err
     bad.delete(force=True)
     assert os.listdir(pyoci.root) == [good.id]
@@ -213,7 +216,7 @@ def test_root_that_cannot_be_written(bundle: Bundle, pyoci: Pyoci) -> None:
 def test_read_only_root(bundle: Bundle, pyoci: Pyoci) -> None:
     bundle.save()
     pyoci.root.mkdir()
-    script = f'mount -t tmpfs -o ro tmpfs {pyoci.root} && exec "$@"'
+    script = f'mount -t tmpfs -o ro,mode=700 tmpfs {pyoci.root} && exec "$@"'
     for verb in (["create", "--bundle", str(bundle.path)], ["delete", "--force"], ["state"]):
         argv = ["unshare", "--mount", "sh", "-c", script, "sh", *pyoci.command(*verb, pyoci.new_id())]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=120)

@@ -69,7 +69,7 @@ def test_the_users_containers_are_not_roots(rootless: RootlessPyoci, box: Bundle
     container = rootless.run_detached(box.args("/bin/sleep", "60"))
     pyoci.root = rootless.root
     for command in COMMANDS:
-        assert f"is the container of user {rootless.user.uid}" in call(pyoci, command, container.id)
+        assert f"it belongs to user {rootless.user.uid}" in call(pyoci, command, container.id)
     assert container.status == "running"
     pyoci.root = pyoci.directory / "root"
 
@@ -78,15 +78,24 @@ def test_a_container_that_a_stranger_has_prepared(rootless: RootlessPyoci, box: 
     container = rootless.run_detached(box.args("/bin/sleep", "60"))
     shared = directory / "shared"
     shared.mkdir()
-    shared.chmod(0o1777)
     os.rename(rootless.root / container.id, shared / container.id)
     rootless.root = shared
     rootless.options = ["--root", str(shared)]
     os.chown(shared / container.id, 12345, 12345)
+    (shared / container.id).chmod(0o755)
+    for mode, words in (
+        (0o755, "is the container of user 12345"),
+        (0o1777, "everybody can write to it (mode 1777)"),
+    ):
+        shared.chmod(mode)
+        for command in COMMANDS:
+            assert words in call(rootless, command, container.id)
+    give(rootless.user, shared, shared / container.id)
+    shared.chmod(0o700)
     (shared / container.id).chmod(0o777)
     for command in COMMANDS:
-        assert "is the container of user 12345" in call(rootless, command, container.id)
-    give(rootless.user, shared / container.id)
+        assert f"{shared / container.id} can be written to by others" in call(rootless, command, container.id)
+    (shared / container.id).chmod(0o700)
     container.delete(force=True)
 
 
@@ -96,9 +105,13 @@ def test_delete_follows_no_link(rootless: RootlessPyoci, pyoci: Pyoci, directory
     victim.mkdir()
     (victim / "file").touch()
     rootless("list")
+    (pyoci.directory / "pyoci").symlink_to(rootless.root)
     (rootless.root / "~box~1").symlink_to(victim)
     (rootless.root / "box").symlink_to(victim)
-    pyoci("--root", str(rootless.root), "delete", "--force", "box")
+    for root in (rootless.root, pyoci.directory / "pyoci"):
+        done = pyoci("--root", str(root), "delete", "--force", "box", check=False)
+        assert done.code == 1
+        assert f"it belongs to user {rootless.user.uid}" in done.err
     assert (victim / "file").exists()
     for name in ("~box~1", "box"):
         (rootless.root / name).unlink()

@@ -113,6 +113,20 @@ sys.modules[module.__name__] = module
     ]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\x0b", "\x0c", "\x1c", "\x1e", "\x85", "\u2028", "\u2029"])
+def test_a_value_does_not_end_a_record(tmp_path: Path, end: str) -> None:
+    """What str.splitlines() takes for the end of a line, and a reader of the log may."""
+    log = tmp_path / "log"
+    forged = f'x{end}time="2023-11-14T22:13:20Z" level=error msg=forged'
+    for options in ([], ["--log", str(log)], ["--log", str(log), "--log-format=json"]):
+        log.write_text("")
+        done = pyoci(*options, "kill", "a", forged)
+        assert done.returncode == 1
+        for text in (done.stderr.decode(), log.read_text()):
+            assert len(text.splitlines()) == (text != "")
+            assert text.replace("\n", "").isprintable()
+
+
 def test_a_message_cannot_command_the_terminal(tmp_path: Path) -> None:
     done = pyoci("--log", str(tmp_path / "log"), "\x1b]0;title\x07")
     assert b"\x1b" not in done.stderr

@@ -18,15 +18,24 @@ _VALUES = st.recursive(
 )
 
 
+def _escaped(text: str) -> str:
+    """What does not print, which the json module leaves as it is."""
+    return "".join(c if c.isprintable() or c < " " else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    return "\\u007f" if character == "\x7f" else json.dumps(character)[1:-1]
+
+
 @given(_VALUES)
 def test_indented_is_the_json_modules(value: object) -> None:
-    assert indented(value) == json.dumps(value, indent=2, ensure_ascii=False)
-    assert indented(value, "\t") == json.dumps(value, indent="\t", ensure_ascii=False)
+    assert indented(value) == _escaped(json.dumps(value, indent=2, ensure_ascii=False))
+    assert indented(value, "\t") == _escaped(json.dumps(value, indent="\t", ensure_ascii=False))
 
 
 @given(_VALUES)
 def test_compact_is_the_json_modules(value: object) -> None:
-    assert compact(value) == json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    assert compact(value) == _escaped(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
 
 
 @given(st.text())
@@ -34,6 +43,12 @@ def test_every_text_is_valid_json_in_utf_8(text: str) -> None:
     for written in (compact([text]), indented([text])):
         (read,) = json.loads(written.encode())
         assert read == text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+@given(st.text())
+def test_no_text_commands_a_terminal(text: str) -> None:
+    assert compact([text]).isprintable()
+    assert "".join(indented([text]).split("\n")).isprintable()
 
 
 def test_characters_of_html_are_escaped() -> None:
