@@ -45,9 +45,10 @@ enum plan_code {
     OP_ROOTFS_DIRECTORY, /* n0: descriptor of a directory, there is no mount namespace; -1: "/", as it is */
     OP_MOUNT,            /* s0: type, s1: source, s2: destination, s3: list of n0 options; n1: MOUNT_ATTR_ to set,
                             n2: propagation, n3: MOUNT_ flags below */
-    OP_OPEN_TREE,        /* s0: path of the host, n0: recursive; for the OP_BIND that follows */
-    OP_BIND,             /* s2: destination; n0: descriptor of a detached mount, or -1: what OP_OPEN_TREE opened;
-                            n1: attributes set, n2: cleared,
+    OP_OPEN_TREE,        /* for the OP_BIND that follows; s0: path of the host, n0: recursive, n1: do not follow a link,
+                            n2: enum tree_help, n3: the path is one in the new root, n4: the runtime's Tree */
+    OP_BIND,             /* s0: path of the source, for messages, s2: destination; n0: descriptor of a detached mount,
+                            or -1: what OP_OPEN_TREE opened; n1: attributes set, n2: cleared,
                             n3: set recursively, n4: cleared recursively, n5: propagation, n6: MOUNT_ flags,
                             n7: propagation that comes before n5's */
     OP_MOUNT_ATTRIBUTES, /* s2: destination, "/" the root itself; n1..n5 as in OP_BIND */
@@ -96,6 +97,14 @@ enum mount_flags {
     MOUNT_OVER_PROC = 2,  /* the destination may lie inside procfs */
     MOUNT_KEEP_MODE = 4,  /* a tmpfs without mode= takes the mode of the directory it covers */
     MOUNT_NO_SYMLINK = 8, /* the destination's last component must not be a symbolic link */
+    MOUNT_PLAIN = 16,     /* attributes of the source that n1 does not name are cleared, unless they are locked */
+    MOUNT_OVER_LINK = 32, /* dest-nofollow: if the destination is a symbolic link, that is covered */
+    MOUNT_COPY_LINK = 64, /* copy-symlink: a source that is a symbolic link is made again */
+};
+
+enum tree_help {
+    TREE_HELPED = 1, /* the runtime opens what the user namespace may not */
+    TREE_MAPPED,     /* and maps the ids of the mount */
 };
 
 enum sync_phase {
@@ -114,6 +123,8 @@ enum report_kind {
     REPORT_LISTENER, /* value: the descriptor of the seccomp listener in init; answered like REPORT_SYNC */
     REPORT_SHIM,     /* value: errno, op: enum spawn_step */
     REPORT_NOT_EXECUTED, /* as REPORT_FAILED, of OP_EXEC: with a filter, under which a REPORT_FAILED that tells more may follow */
+    REPORT_TREE, /* carries what OP_OPEN_TREE has opened, or value: why it could not; answered with a byte, and the
+                        descriptor of a tree if none came */
 };
 
 enum {

@@ -430,6 +430,37 @@ int sys_open_tree(int dir, const char *path, unsigned flags)
     return result(syscall(SYS_open_tree, dir, path, flags | OPEN_TREE_CLOEXEC));
 }
 
+struct tree_of {
+    int process;
+    int root;
+    const char *path;
+    unsigned flags;
+    int result;
+};
+
+/* Shares memory and descriptors with the runtime, but not its root. */
+static int open_tree_of(void *argument)
+{
+    struct tree_of *wanted = argument;
+    int joined = setns(wanted->process, CLONE_NEWNS) || fchdir(wanted->root) || chroot(".");
+    wanted->result = joined ? -errno : sys_open_tree(AT_FDCWD, wanted->path, wanted->flags);
+    return 0;
+}
+
+/* open_tree(2) in the mount namespace of a process (a pidfd), with the runtime's own rights. `root`: what the process
+ * has for "/". */
+int sys_open_tree_of(int process, int root, const char *path, unsigned flags)
+{
+    static char stack[65536] __attribute__((aligned(16)));
+    struct tree_of wanted = {.process = process, .root = root, .path = path, .flags = flags, .result = -EAGAIN};
+    int pid = clone(open_tree_of, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_FILES, &wanted);
+    if (pid < 0)
+        return -errno;
+    while (waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR)
+        ;
+    return wanted.result;
+}
+
 int sys_mount_idmap(int mount, int recursive, int user_namespace)
 {
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)user_namespace};

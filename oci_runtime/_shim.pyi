@@ -61,6 +61,11 @@ class _Lib:
     MOUNT_OVER_PROC: int
     MOUNT_KEEP_MODE: int
     MOUNT_NO_SYMLINK: int
+    MOUNT_PLAIN: int
+    MOUNT_OVER_LINK: int
+    MOUNT_COPY_LINK: int
+    TREE_HELPED: int
+    TREE_MAPPED: int
     SYNC_GO: int
     SYNC_HOOKS: int
     SYNC_READY: int
@@ -72,6 +77,7 @@ class _Lib:
     REPORT_LISTENER: int
     REPORT_SHIM: int
     REPORT_NOT_EXECUTED: int
+    REPORT_TREE: int
     REPORT_TEXT: int
     STEP_JOIN: int
     STEP_CLONE: int
@@ -90,6 +96,7 @@ class _Lib:
     def sys_openat2(self, dir: int, path: bytes, flags: int, mode: int, resolve: int, /) -> int: ...
     def sys_open_tree(self, dir: int, path: bytes, flags: int, /) -> int: ...
     def sys_device_directory(self, context: Any, /) -> int: ...
+    def sys_open_tree_of(self, process: int, root: int, path: bytes, flags: int, /) -> int: ...
     def sys_mount_idmap(self, mount: int, recursive: int, user_namespace: int, /) -> int: ...
     def sys_pidfd_open(self, pid: int, /) -> int: ...
     def sys_pidfd_send_signal(self, pidfd: int, signal: int, /) -> int: ...

@@ -72,7 +72,6 @@ int op_host_propagation(struct init *init, const struct plan_op *op);
 int op_rootfs(struct init *init, const struct plan_op *op);
 int op_rootfs_directory(struct init *init, const struct plan_op *op);
 int op_mount(struct init *init, const struct plan_op *op);
-int op_open_tree(struct init *init, const struct plan_op *op);
 int op_bind(struct init *init, const struct plan_op *op);
 int op_mount_attributes(struct init *init, const struct plan_op *op);
 int op_masked_path(struct init *init, const struct plan_op *op);
@@ -80,6 +79,10 @@ int op_readonly_path(struct init *init, const struct plan_op *op);
 int op_pivot_root(struct init *init, const struct plan_op *op);
 int op_move_root(struct init *init, const struct plan_op *op);
 int op_chroot(struct init *init, const struct plan_op *op);
+
+/* source.c */
+int op_open_tree(struct init *init, const struct plan_op *op);
+int repeat_link(struct init *init, int link, const char *path);
 
 /* hide.c */
 int hide_host_filesystems(struct init *init);
@@ -137,6 +140,7 @@ const char **text_vector(const char *list, int64_t count);
 int report_send(const struct init *init, const struct report *report, int fd);
 int send_descriptor(int socket, const void *data, size_t size, int fd);
 int receive_state(struct init *init);
+int receive_descriptor(const struct init *init, int *fd);
 int op_sync(struct init *init, const struct plan_op *op);
 int op_wait_start(struct init *init, const struct plan_op *op);
 

@@ -36,6 +36,8 @@ static int needs(const struct init *init, const struct plan_op *op, const char *
         return below(op_text(init, op, 0), base) != 0;
     case OP_SYMLINK:
         return below(op_text(init, op, 1), base) || (op->n[1] && below(op_text(init, op, 0), base));
+    case OP_OPEN_TREE:
+        return op->n[3] && below(op_text(init, op, 0), base);
     case OP_MOUNT:
     case OP_BIND:
     case OP_MOUNT_ATTRIBUTES:

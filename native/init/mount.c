@@ -16,16 +16,26 @@ static int set_attributes(int fd, unsigned flags, int64_t set, int64_t clear, in
     return sys_mount_setattr(fd, flags, &attr);
 }
 
-/* n1..n5 and n7 of OP_BIND and OP_MOUNT_ATTRIBUTES */
+/* The attributes of a bind mount's top. With MOUNT_PLAIN the source's that are not named are cleared; those that a more
+ * privileged mount namespace has set are locked, mount_namespaces(7), and stay unless they are named: that fails. */
+static int set_top_attributes(int fd, const struct plan_op *op)
+{
+    int64_t lockable = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    int64_t others = op->n[6] & MOUNT_PLAIN ? (lockable | MOUNT_ATTR_NOSYMFOLLOW) & ~op->n[1] : 0;
+    int error = set_attributes(fd, 0, op->n[1], op->n[2] | others, 0);
+    return error == -E_PERM && others ? set_attributes(fd, 0, op->n[1], op->n[2] | (others & ~lockable), 0) : error;
+}
+
+/* n1..n7 of OP_BIND and OP_MOUNT_ATTRIBUTES */
 static int set_all_attributes(int fd, const struct plan_op *op)
 {
     int64_t propagation = op->n[5] & ~(int64_t)MS_REC;
     unsigned recursive = op->n[5] & MS_REC ? AT_RECURSIVE : 0;
     int error = set_attributes(fd, AT_RECURSIVE, 0, 0, op->n[7] & ~(int64_t)MS_REC);
     if (!error)
-        error = set_attributes(fd, AT_RECURSIVE, op->n[3], op->n[4], 0);
+        error = set_top_attributes(fd, op);
     if (!error)
-        error = set_attributes(fd, 0, op->n[1], op->n[2], 0);
+        error = set_attributes(fd, AT_RECURSIVE, op->n[3], op->n[4], 0);
     return error ? error : set_attributes(fd, recursive, 0, 0, propagation);
 }
 
@@ -47,7 +57,9 @@ static int open_destination(struct init *init, const char *path, int type, int64
         if (fd == -E_LOOP || fd == -E_NOENT)
             text_append(init->detail, sizeof init->detail, "must be mounted on an ordinary directory");
     } else {
-        fd = make_in_root(init, path, type);
+        fd = flags & MOUNT_OVER_LINK ? open_in_root(init, path, O_PATH | O_NOFOLLOW, 0) : -E_NOENT;
+        if (fd == -E_NOENT)
+            fd = make_in_root(init, path, type);
     }
     if (fd >= 0 && !(flags & MOUNT_OVER_PROC) && filesystem_magic(fd) == PROC_SUPER_MAGIC) {
         text_append(init->detail, sizeof init->detail, "the destination lies inside procfs");
@@ -285,25 +297,19 @@ int op_mount(struct init *init, const struct plan_op *op)
     return error;
 }
 
-/* Since Linux 6.8 mountinfo is in the order in which mounts were made, not attached: this makes it the configuration's. */
-int op_open_tree(struct init *init, const struct plan_op *op)
-{
-    unsigned recursive = op->n[0] ? AT_RECURSIVE : 0;
-    int fd = sys_open_tree(AT_FDCWD, op_text(init, op, 0), OPEN_TREE_CLONE | recursive);
-    if (fd < 0)
-        return fd;
-    init->tree_fd = fd;
-    return 0;
-}
-
 int op_bind(struct init *init, const struct plan_op *op)
 {
     int mount = op->n[0] < 0 ? init->tree_fd : (int)op->n[0];
     init->tree_fd = NO_FD;
     int error = set_all_attributes(mount, op);
-    int type = (file_mode(mount) & MODE_TYPE) == MODE_DIRECTORY ? MODE_DIRECTORY : MODE_REGULAR;
+    int type = file_mode(mount) & MODE_TYPE;
+    if (!error && type == MODE_SYMLINK && op->n[6] & MOUNT_COPY_LINK) {
+        error = repeat_link(init, mount, op_text(init, op, 2));
+        sys_close(mount);
+        return error;
+    }
     if (!error)
-        error = attach(init, mount, op_text(init, op, 2), type, op->n[6]);
+        error = attach(init, mount, op_text(init, op, 2), type == MODE_DIRECTORY ? type : MODE_REGULAR, op->n[6]);
     if (!error)
         return keep_mount(init, op_text(init, op, 2), mount);
     sys_close(mount);

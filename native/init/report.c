@@ -7,6 +7,7 @@
 #define SOCKET_LEVEL 1 /* SOL_SOCKET; linux/socket.h does not give the structs of sendmsg(2) to user space */
 #define SCM_RIGHTS 1
 #define MSG_NOSIGNAL 0x4000
+#define MSG_CMSG_CLOEXEC 0x40000000
 
 struct message_vector {
     const void *base;
@@ -48,6 +49,21 @@ int report_send(const struct init *init, const struct report *report, int fd)
         return send_descriptor(init->report_fd, report, sizeof *report, fd);
     long sent = sys_write(init->report_fd, report, sizeof *report);
     return sent < 0 ? (int)sent : 0;
+}
+
+/* The runtime's answer to REPORT_TREE; `*fd` stays as it is when no descriptor comes. */
+int receive_descriptor(const struct init *init, int *fd)
+{
+    char byte;
+    struct descriptor_control control = {0};
+    struct message_vector vector = {.base = &byte, .size = 1};
+    struct message message = {.vector = &vector, .vector_size = 1, .control = &control, .control_size = sizeof control};
+    long got = SYS3(SYS_recvmsg, init->report_fd, &message, MSG_CMSG_CLOEXEC);
+    if (got != 1)
+        return got < 0 ? (int)got : -E_NOTCONN;
+    if (message.control_size && control.type == SCM_RIGHTS)
+        *fd = control.fd;
+    return 0;
 }
 
 /* The runtime's answer: a length, and so many bytes of state. The end of the stream means that the runtime died. */

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 # features.md knows no versions but released ones; the checker takes every 1.x.
 OCI_VERSION_MIN = "1.0.0"
 HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
-# options that say what to do, besides those of plan/mount_options.py's tables
-MOUNT_KINDS = ("bind", "rbind", "remount", "tmpcopyup", "idmap", "ridmap")
 # whether they are built
 SYSTEMD = True
 INTEL_RDT = True
@@ -24,6 +22,7 @@ def features() -> dict[str, Any]:
     from oci_runtime.annotations import OBEYED
     from oci_runtime.cli.version import VERSION, libseccomp_version
     from oci_runtime.spec.default import SPEC_VERSION
+    from oci_runtime.spec.validate_mounts import known_options
 
     annotations = {"io.github.pyoci.version": VERSION}
     library = libseccomp_version()
@@ -33,29 +32,11 @@ def features() -> dict[str, Any]:
         "ociVersionMin": OCI_VERSION_MIN,
         "ociVersionMax": SPEC_VERSION,
         "hooks": list(HOOKS),
-        "mountOptions": _mount_options(),
+        "mountOptions": known_options(),
         "linux": _linux(),
         "annotations": annotations,
         "potentiallyUnsafeConfigAnnotations": list(OBEYED),
     }
-
-
-def _mount_options() -> list[str]:
-    """Those that are not the filesystem's own."""
-    from oci_runtime.plan import mount_options
-
-    inherited = [f"r{name}" for name in (*mount_options.ATTRIBUTES, *mount_options.ACCESS_TIMES)]
-    return sorted(
-        {
-            *mount_options.ATTRIBUTES,
-            *mount_options.ACCESS_TIMES,
-            *inherited,
-            *mount_options.PROPAGATION,
-            *mount_options.SUPERBLOCK,
-            *mount_options.WITHOUT_EFFECT,
-            *MOUNT_KINDS,
-        }
-    )
 
 
 def _linux() -> dict[str, Any]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from oci_runtime.lifecycle.requests import CreateRequest
+    from oci_runtime.linux.mount_sources import MountSources
     from oci_runtime.linux.resctrl import Groups
     from oci_runtime.plan.operations import Plan
     from oci_runtime.spec.types import Config
@@ -371,6 +372,7 @@ class _Launch:
     def _converse(self, launched: Launched, wait_for_start: bool) -> None:
         child = launched.child
         mounted = False
+        sources: MountSources | None = None
         while True:
             report = spawn.receive(child.socket)
             if report is None:
@@ -382,10 +384,19 @@ class _Launch:
             elif spawn.waits_for_cgroup(report):
                 self.cgroups.place(child.pid)
                 child.go()
+            elif report.kind == lib.REPORT_TREE:
+                if not sources:
+                    from oci_runtime.linux.mount_sources import MountSources
+
+                    sources = MountSources(child, launched.plan)
+                    self.undo.add(sources.close)
+                sources.provide(report)
             elif report.kind != lib.REPORT_SYNC:
                 raise spawn.failure(report, launched.plan)
             else:
                 if not mounted:
+                    if sources:
+                        sources.close()
                     self.cgroups.apply_devices()  # when the mounts are done, and before any hook, as runc has it
                     mounted = True
                 if report.value != lib.SYNC_HOOKS:

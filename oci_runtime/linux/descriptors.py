@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
+AT_SYMLINK_NOFOLLOW = 0x100
 OPEN_TREE_CLONE = 1
 PROC_SUPER_MAGIC = 0x9FA0  # statfs(2)
 
@@ -63,7 +64,7 @@ def close_descriptors(plan: Plan) -> None:
 
 
 def _open_tree(tree: Tree) -> int:
-    flags = OPEN_TREE_CLONE | (AT_RECURSIVE if tree.recursive else 0)
+    flags = OPEN_TREE_CLONE | (AT_RECURSIVE if tree.recursive else 0) | (AT_SYMLINK_NOFOLLOW if tree.is_link else 0)
     path = tree.path.encode("utf-8", "surrogateescape")
     fd: int = lib.sys_open_tree(AT_FDCWD, path, flags)
     if fd < 0:

@@ -25,7 +25,7 @@ _VERBS = {
     lib.OP_ROOTFS: "cannot mount the root filesystem",
     lib.OP_MOUNT: "cannot mount {s0} on {s2}",
     lib.OP_OPEN_TREE: "cannot open {path}",
-    lib.OP_BIND: "cannot mount {n0} on {s2}",
+    lib.OP_BIND: "cannot mount {path} on {s2}",
     lib.OP_MOUNT_ATTRIBUTES: "cannot change the mount at {s2}",
     lib.OP_MASKED_PATH: "cannot mask {s0}",
     lib.OP_READONLY_PATH: "cannot make {s0} read-only",
@@ -110,6 +110,8 @@ def _hint(operation: Operation, errno: int) -> str:
         return _LSM_ERRORS.get((operation.pointer, errno), "")
     if errno != EPERM:
         return ""
+    if operation.code == lib.OP_BIND:
+        return " (flags that the host has set are locked for a user namespace: mount_namespaces(7))"
     if operation.code == lib.OP_USER and operation.s[0]:
         return " (setgroups is denied in the user namespace, so there can be no additionalGids: user_namespaces(7))"
     if operation.code == lib.OP_MOUNT and operation.s[0] in _MOUNT_NAMESPACES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from oci_runtime._shim import lib
 from oci_runtime.paths import clean
 from oci_runtime.plan.mount_options import NODEV, NOEXEC, NOSUID, RDONLY, REC, MountOptions
-from oci_runtime.plan.mounts import open_tree, plan_tree
+from oci_runtime.plan.mounts import open_tree, plan_more_propagation, plan_tree
 from oci_runtime.plan.operations import Tree
 
 TYPE_CHECKING = False
@@ -25,12 +25,15 @@ def plan_cgroup_mount(plan: Plan, mount: Mount, options: MountOptions, pointer: 
     assert mounts
     # cgroups are the host's own: what the configuration does not ask for is not given, as by runc
     options.top[0] |= (NOSUID | NODEV | NOEXEC) & ~options.top[1]
+    mounted = mounts.version == 2 and ("cgroup" in context.namespaces.new or not context.namespaces.has("user"))
     if mounts.version == 1:
         _plan_v1(plan, mounts, destination, options, pointer, context)
-    elif "cgroup" in context.namespaces.new or not context.namespaces.has("user"):
+    elif mounted:
+        data = tuple(options.data)
         propagation = options.propagation[0] if options.propagation else 0
-        numbers = (0, options.top[0], propagation, 0)
-        plan.add(lib.OP_MOUNT, pointer, ("cgroup2", "cgroup", destination, ()), numbers)
+        numbers = (len(data), options.attributes(), propagation, 0)
+        plan.add(lib.OP_MOUNT, pointer, ("cgroup2", "cgroup", destination, data), numbers)
+        plan_more_propagation(plan, destination, options, pointer)
     else:
         # a user namespace that does not own the cgroup namespace may not mount it
         tree = Tree(mounts.bind_source, True, pointer)
@@ -40,23 +43,21 @@ def plan_cgroup_mount(plan: Plan, mount: Mount, options: MountOptions, pointer: 
 def _plan_v1(
     plan: Plan, mounts: ContainerMounts, destination: str, options: MountOptions, pointer: str, context: Context
 ) -> None:
-    writable = options.top[0] & ~RDONLY
-    plan.add(lib.OP_MOUNT, pointer, ("tmpfs", "tmpfs", destination, TMPFS_OPTIONS), (len(TMPFS_OPTIONS), writable))
+    attributes = options.attributes()
+    strings = ("tmpfs", "tmpfs", destination, TMPFS_OPTIONS)
+    plan.add(lib.OP_MOUNT, pointer, strings, (len(TMPFS_OPTIONS), attributes & ~RDONLY))
     for hierarchy in mounts.hierarchies:
         path = f"{destination}/{hierarchy.name}"
         if hierarchy.data:
             data = tuple(hierarchy.data.split(","))
-            strings = ("cgroup", hierarchy.source, path, data)
-            plan.add(lib.OP_MOUNT, pointer, strings, (len(data), options.top[0]))
+            plan.add(lib.OP_MOUNT, pointer, ("cgroup", hierarchy.source, path, data), (len(data), attributes))
         else:
             tree = Tree(hierarchy.source, True, pointer)
             opened = open_tree(plan, tree, context)
-            numbers: tuple[Number, ...] = (opened, *options.top, 0, 0, 0, 0, context.bind_propagation)
-            plan.add(lib.OP_BIND, pointer, (None, None, path), numbers)
+            numbers: tuple[Number, ...] = (opened, *options.top, *options.recursive, 0, 0, context.bind_propagation)
+            plan.add(lib.OP_BIND, pointer, (tree.path, None, path), numbers)
         for link in hierarchy.links:
             plan.add(lib.OP_SYMLINK, pointer, (hierarchy.name, f"{destination}/{link}"))
-    if options.top[0] & RDONLY:
-        plan.add(lib.OP_MOUNT_ATTRIBUTES, pointer, (None, None, destination), (0, RDONLY))
     for propagation in options.propagation:
         numbers_of_propagation = (0, 0, 0, 0, 0, propagation | REC)
         plan.add(lib.OP_MOUNT_ATTRIBUTES, pointer, (None, None, destination), numbers_of_propagation)

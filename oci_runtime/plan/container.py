@@ -50,7 +50,7 @@ def plan_container(config: Config, context: Context) -> Plan:
     if hooks:
         _plan_create_hooks(plan, config)
     if mounts:
-        plan_read_only_tmpfs(plan, config)
+        plan_read_only_tmpfs(plan, config, context)
         plan_root_attributes(plan, config, context)
         plan_readonly_paths(plan, linux)
         plan_masked_paths(plan, linux, context)

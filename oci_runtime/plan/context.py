@@ -50,6 +50,7 @@ class Context:
         "namespaces",
         "no_pivot",
         "preserved",
+        "rootfs",
         "seccomp",
         "selinux",
         "start_socket",
@@ -69,6 +70,7 @@ class Context:
         self.selinux = True
         self.no_pivot = False
         self.preserved: Sequence[int] = ()
+        self.rootfs = ""
         self.bind_propagation = 0
         self.cgroup_mounts: ContainerMounts | None = None
         self.console_socket: Socket | None = None

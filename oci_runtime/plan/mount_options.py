@@ -58,25 +58,77 @@ ACCESS_TIMES = {
     "norelatime": 0,
     "nostrictatime": 0,
 }
-# Of the superblock: fsconfig(2) knows these by name.
+# Of the superblock: fsconfig(2) knows these by name. Bind mounts take them without effect, as mount(2) does.
 SUPERBLOCK = ("sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "nomand")
-WITHOUT_EFFECT = ("defaults", "silent", "loud", "iversion", "noiversion")
+# Without effect on any mount: they mean something to mount(8) alone, or the kernel has no such option any more.
+WITHOUT_EFFECT = (
+    "defaults",
+    "silent",
+    "loud",
+    "iversion",
+    "noiversion",
+    "auto",
+    "noauto",
+    "nofail",
+    "nouser",
+    "_netdev",
+)
+PREFIXES_WITHOUT_EFFECT = ("x-", "X-", "comment=")
+# What the mount is, or what is done to it.
+KINDS = ("bind", "rbind", "remount", "tmpcopyup", "idmap", "ridmap")
+# Of bind mounts alone, besides idmap and ridmap; crun(1)
+BIND = ("copy-symlink", "src-nofollow", "dest-nofollow")
+# All that a bind mount may have, but for mappings and PREFIXES_WITHOUT_EFFECT.
+BIND_OPTIONS = frozenset(
+    (
+        "bind",
+        "rbind",
+        "remount",
+        "idmap",
+        "ridmap",
+        *ATTRIBUTES,
+        *ACCESS_TIMES,
+        *(f"r{name}" for name in (*ATTRIBUTES, *ACCESS_TIMES, *SUPERBLOCK)),
+        *PROPAGATION,
+        *SUPERBLOCK,
+        *WITHOUT_EFFECT,
+        *BIND,
+    )
+)
 
 
 class MountOptions:
     """Options, sorted out.
 
     `top` and `recursive` are [set, clear] MOUNT_ATTR_ pairs; `propagation` MS_ flags in their order; `data` what the
-    filesystem gets; `superblock` the flags among it that every filesystem knows.
+    filesystem gets; `superblock` the flags among it that every filesystem knows; `id_map` is idmap or ridmap with what
+    crun's mappings follow; `of_bind` those of BIND; `flagged` whether any flag is named, `access_time` whether noatime,
+    strictatime or relatime is.
     """
 
-    __slots__ = ("bind", "copy_up", "data", "id_map", "propagation", "recursive", "remount", "superblock", "top")
+    __slots__ = (
+        "access_time",
+        "bind",
+        "copy_up",
+        "data",
+        "flagged",
+        "id_map",
+        "of_bind",
+        "propagation",
+        "recursive",
+        "remount",
+        "superblock",
+        "top",
+    )
 
     def __init__(self, options: Iterable[str]) -> None:
         self.bind = ""
         self.remount = False
         self.copy_up = False
+        self.flagged = False
+        self.access_time = False
         self.id_map = ""
+        self.of_bind: list[str] = []
         self.top = [0, 0]
         self.recursive = [0, 0]
         self.propagation: list[int] = []
@@ -86,10 +138,26 @@ class MountOptions:
             if not self._attribute(option) and not self._kind(option) and option:
                 self.data.append(option)
 
+    def attributes(self) -> int:
+        """Those of a new mount. There is none below it, so an option with an r is like the one without; it counts where
+        the two differ, as with runc and crun."""
+        return self.top[0] & ~self.recursive[1] | self.recursive[0]
+
+    def bind_attributes(self) -> tuple[int, int]:
+        """[set, clear] of a bind mount's top. One of the access times, named, stands for all of them, as for the
+        kernel: mount(2), MS_REMOUNT with MS_BIND."""
+        to_set, to_clear = self.top
+        if self.access_time or to_set & NODIRATIME:
+            to_clear |= ATIME_MASK | NODIRATIME & ~to_set
+        return to_set, to_clear
+
     def _attribute(self, option: str) -> bool:
         if option in ATTRIBUTES:
+            self.flagged = True
             _change(self.top, *ATTRIBUTES[option])
         elif option in ACCESS_TIMES:
+            self.flagged = True
+            self.access_time = option in ("noatime", "strictatime", "relatime")
             _change_access_time(self.top, ACCESS_TIMES[option])
         elif option in PROPAGATION:
             self.propagation.append(PROPAGATION[option])
@@ -103,17 +171,22 @@ class MountOptions:
 
     def _kind(self, option: str) -> bool:
         if option in ("bind", "rbind"):
-            self.bind = option
+            self.bind = option if self.bind != "rbind" else "rbind"
         elif option == "remount":
             self.remount = True
         elif option == "tmpcopyup":
             self.copy_up = True
-        elif option in ("idmap", "ridmap"):
+        elif option in ("idmap", "ridmap") or option.startswith(("idmap=", "ridmap=")):
             self.id_map = option
+        elif option in BIND:
+            self.of_bind.append(option)
         elif option in SUPERBLOCK:
+            self.flagged = True
             self.superblock.append(option)
+        elif option[:1] == "r" and option[1:] in SUPERBLOCK:
+            self.superblock.append(option[1:])
         else:
-            return option in WITHOUT_EFFECT
+            return option in WITHOUT_EFFECT or option.startswith(PREFIXES_WITHOUT_EFFECT)
         return True
 
 

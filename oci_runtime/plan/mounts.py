@@ -47,18 +47,29 @@ def plan_mounts(plan: Plan, config: Config, context: Context) -> None:
             plan_filesystem(plan, mount, options, pointer, context)
 
 
-def plan_read_only_tmpfs(plan: Plan, config: Config) -> None:
-    """What plan_mounts() left writable."""
-    for i, mount in enumerate(config.get("mounts", ())):
-        if mount.get("type") == "tmpfs" and "ro" in mount.get("options", ()):
-            options = MountOptions(mount["options"])
-            if options.top[0] & RDONLY and not options.bind:
-                plan.add(
-                    lib.OP_MOUNT_ATTRIBUTES,
-                    f"/mounts/{i}/options",
-                    (None, None, clean(mount["destination"])),
-                    (0, RDONLY),
-                )
+def plan_read_only_tmpfs(plan: Plan, config: Config, context: Context) -> None:
+    """What plan_mounts() left writable: each tmpfs, that of the v1 cgroups too, which no later mount covers."""
+    mounts = config.get("mounts", ())
+    for i, mount in enumerate(mounts):
+        kind = mount.get("type", "")
+        if kind != "tmpfs" and not (kind.startswith("cgroup") and _is_v1(context)):
+            continue
+        options = MountOptions(mount.get("options", ()))
+        if options.attributes() & RDONLY and not options.bind and not options.remount:
+            path = clean(mount["destination"])
+            if not any(_covers(later, path) for later in mounts[i + 1 :]):
+                plan.add(lib.OP_MOUNT_ATTRIBUTES, f"/mounts/{i}/options", (None, None, path), (0, RDONLY))
+
+
+def _covers(mount: Mount, path: str) -> bool:
+    """Whether the mount, made later, leaves nothing to be seen of one at `path`."""
+    destination = clean(mount["destination"])
+    above = path == destination or destination == "/" or path.startswith(f"{destination}/")
+    return above and "remount" not in mount.get("options", ())
+
+
+def _is_v1(context: Context) -> bool:
+    return context.cgroup_mounts is not None and context.cgroup_mounts.version == 1
 
 
 def proc_flag(destination: str) -> int:
@@ -71,7 +82,7 @@ def plan_filesystem(plan: Plan, mount: Mount, options: MountOptions, pointer: st
     kind = mount.get("type", "")
     destination = clean(mount["destination"])
     flags = proc_flag(destination)
-    attributes = options.top[0] | options.recursive[0]
+    attributes = options.attributes()
     data = options.superblock + options.data
     source = mount.get("source", "")
     if kind == "tmpfs":
@@ -90,13 +101,15 @@ def plan_filesystem(plan: Plan, mount: Mount, options: MountOptions, pointer: st
     plan.add(
         lib.OP_MOUNT, pointer, (kind, source, destination, tuple(data)), (len(data), attributes, propagation, flags)
     )
-    _plan_more_propagation(plan, destination, options, pointer)
+    plan_more_propagation(plan, destination, options, pointer)
 
 
 def _plan_bind(plan: Plan, mount: Mount, options: MountOptions, pointer: str, context: Context) -> None:
     destination = clean(mount["destination"])
     tree = Tree(join(context.bundle, mount.get("source", "")), options.bind == "rbind", f"{pointer}/source")
     tree.must_be_proc = destination == "/proc"
+    if options.of_bind:
+        tree.is_link = "src-nofollow" in options.of_bind or "copy-symlink" in options.of_bind
     if options.id_map or "uidMappings" in mount:
         from oci_runtime.plan.id_mapped_mounts import mapping_of
 
@@ -107,22 +120,47 @@ def _plan_bind(plan: Plan, mount: Mount, options: MountOptions, pointer: str, co
 def plan_tree(plan: Plan, tree: Tree, destination: str, options: MountOptions, pointer: str, context: Context) -> None:
     """Attaches a tree of the host. Its mounts are peers of the host's until `bind_propagation` makes them slaves."""
     propagation = options.propagation[0] if options.propagation else 0
-    attributes = (*options.top, *options.recursive, propagation, proc_flag(destination), context.bind_propagation)
+    flags = proc_flag(destination)
+    if options.flagged:
+        flags |= lib.MOUNT_PLAIN
+    for option in options.of_bind:
+        flags |= lib.MOUNT_OVER_LINK if option == "dest-nofollow" else 0
+        flags |= lib.MOUNT_COPY_LINK if option == "copy-symlink" else 0
+    attributes = (*options.bind_attributes(), *options.recursive, propagation, flags, context.bind_propagation)
     opened = open_tree(plan, tree, context)
-    plan.add(lib.OP_BIND, pointer, (None, None, destination), (opened, *attributes))
-    _plan_more_propagation(plan, destination, options, pointer)
+    plan.add(lib.OP_BIND, pointer, (tree.path, None, destination), (opened, *attributes))
+    plan_more_propagation(plan, destination, options, pointer)
 
 
 def open_tree(plan: Plan, tree: Tree, context: Context) -> Tree | int:
-    """Has a tree opened, and returns OP_BIND's first number: by init in its turn, for then mountinfo has the mounts in
-    their order, or by the runtime, where init may not be able to, would see another one by that path, or where the
-    tree is to stay a peer of the host's."""
-    in_turn = not context.in_user_namespace and "mount" in context.namespaces.new and context.bind_propagation
-    if in_turn and not tree.id_mapping and not tree.must_be_proc and not tree.path.startswith(("/proc/", "/dev/")):
-        plan.add(lib.OP_OPEN_TREE, tree.pointer, (tree.path,), (int(tree.recursive),))
-        return -1
-    plan.needs(tree)
-    return tree
+    """Has a tree opened, and returns OP_BIND's first number: by init in its turn, for then it shows what was mounted
+    before, and mountinfo has the mounts in their order; or by the runtime, where init would see another one by that
+    path, or where the tree is to stay a peer of the host's."""
+    inside = _path_in_root(tree.path, context)
+    in_turn = "mount" in context.namespaces.new and context.bind_propagation
+    if in_turn and not tree.id_mapping:
+        in_turn = not tree.path.startswith(("/proc/", "/dev/"))
+    if tree.must_be_proc or not (in_turn or inside):
+        plan.needs(tree)
+        return tree
+    help_wanted = lib.TREE_MAPPED if tree.id_mapping else lib.TREE_HELPED if context.namespaces.has("user") else 0
+    numbers = (int(tree.recursive), int(tree.is_link), help_wanted, int(bool(inside)), tree)
+    plan.add(lib.OP_OPEN_TREE, tree.pointer, (inside or tree.path,), numbers)
+    return -1
+
+
+def _path_in_root(path: str, context: Context) -> str:
+    """The path inside the container's root that a path of the host stands for, if by their letters it does; else ''.
+
+    The mounts that the configuration lists before are found there, and no symbolic link of the image leads out of it.
+    """
+    rootfs = context.rootfs
+    if rootfs == "/" or not path.startswith(rootfs):
+        return ""  # the host's own root: nothing there was made for the container
+    path = clean(path)
+    if path == rootfs:
+        return "/"
+    return path[len(rootfs) :] if path.startswith(f"{rootfs}/") else ""
 
 
 def _plan_remount(plan: Plan, mount: Mount, options: MountOptions, pointer: str) -> None:
@@ -131,7 +169,7 @@ def _plan_remount(plan: Plan, mount: Mount, options: MountOptions, pointer: str)
     plan.add(lib.OP_MOUNT_ATTRIBUTES, pointer, (None, None, clean(mount["destination"])), numbers)
 
 
-def _plan_more_propagation(plan: Plan, destination: str, options: MountOptions, pointer: str) -> None:
+def plan_more_propagation(plan: Plan, destination: str, options: MountOptions, pointer: str) -> None:
     for propagation in options.propagation[1:]:
         plan.add(lib.OP_MOUNT_ATTRIBUTES, pointer, (None, None, destination), (0, 0, 0, 0, 0, propagation))
 

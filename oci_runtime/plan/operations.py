@@ -37,10 +37,12 @@ class Descriptor:
 class Tree(Descriptor):
     """A detached copy of the mount at a path of the host: open_tree(2) with OPEN_TREE_CLONE.
 
-    `id_mapping` is (uidMappings, gidMappings, recursive) of an id-mapped mount; `must_be_proc` demands a procfs.
+    `id_mapping` is (uidMappings, gidMappings, recursive) of an id-mapped mount, without mappings if they are those of
+    the container's user namespace; `must_be_proc` demands a procfs; `is_link`: if the path is that of a symbolic link,
+    the link itself is wanted.
     """
 
-    __slots__ = ("id_mapping", "must_be_proc", "path", "recursive")
+    __slots__ = ("id_mapping", "is_link", "must_be_proc", "path", "recursive")
 
     def __init__(self, path: str, recursive: bool, pointer: str) -> None:
         super().__init__(pointer)
@@ -48,6 +50,7 @@ class Tree(Descriptor):
         self.recursive = recursive
         self.id_mapping: tuple[object, object, bool] | None = None
         self.must_be_proc = False
+        self.is_link = False
 
     def __repr__(self) -> str:
         return f"tree({self.path})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from oci_runtime._shim import lib
-from oci_runtime.paths import join
+from oci_runtime.paths import clean, join
 from oci_runtime.plan.mount_options import PRIVATE, PROPAGATION, RDONLY, REC, SLAVE
 from oci_runtime.plan.operations import Directory, Tree
 
@@ -22,6 +22,7 @@ def rootfs_path(config: Config, bundle: str) -> str:
 def plan_root(plan: Plan, config: Config, context: Context) -> None:
     """Makes the root filesystem known to init, mounted where the container has a mount namespace."""
     path = rootfs_path(config, context.bundle)
+    context.rootfs = clean(path)
     if not context.namespaces.has("mount"):
         directory = Directory(path, "/root/path")
         plan.needs(directory)

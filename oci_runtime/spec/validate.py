@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from oci_runtime.errors import Problem
 from oci_runtime.paths import clean
+from oci_runtime.plan.mount_options import BIND_OPTIONS
 from oci_runtime.spec.validate_process import validate_process
 
 TYPE_CHECKING = False
@@ -32,6 +33,8 @@ PROC_MOUNTABLE = (
     "uptime",
 )
 
+# options of some mounts alone
+_RARE_OPTIONS = frozenset(("tmpcopyup", "copy-symlink", "src-nofollow", "dest-nofollow"))
 _RARE_LINUX = ("devices", "netDevices", "timeOffsets", "intelRdt", "memoryPolicy", "personality")
 
 
@@ -49,7 +52,7 @@ def validate_config(config: Config, *, process_required: bool = True) -> list[Pr
         problems.append(Problem("", 'lacks the property "process", without which the container cannot be started'))
     mounts = config.get("mounts", [])
     for i in range(len(mounts)):
-        _mount(mounts[i], f"/mounts/{i}", namespaces, problems)
+        _mount(mounts[i], f"/mounts/{i}", namespaces, linux, problems)
     if "hooks" in config:
         from oci_runtime.spec.validate_hooks import validate_hooks
 
@@ -121,7 +124,7 @@ def _host_names(config: Config, namespaces: dict[str, str], problems: list[Probl
             problems.append(Problem("/" + key, "must have at most 64 bytes"))
 
 
-def _mount(mount: Mount, at: str, namespaces: dict[str, str], problems: list[Problem]) -> None:
+def _mount(mount: Mount, at: str, namespaces: dict[str, str], linux: Linux, problems: list[Problem]) -> None:
     options = mount.get("options", ())
     bind = "bind" in options or "rbind" in options or mount.get("type") == "bind"
     destination = mount["destination"]
@@ -132,12 +135,22 @@ def _mount(mount: Mount, at: str, namespaces: dict[str, str], problems: list[Pro
     if bind:
         if not mount.get("source"):
             problems.append(Problem(at, 'a bind mount lacks a "source", the path to bind'))
+        if not BIND_OPTIONS.issuperset(options) or not _RARE_OPTIONS.isdisjoint(options):
+            from oci_runtime.spec.validate_mounts import validate_bind_options
+
+            validate_bind_options(mount, at, problems)
     elif not mount.get("type") and "remount" not in options:
         problems.append(Problem(at, 'lacks a "type", such as tmpfs; only bind mounts and remounts do without'))
-    if "uidMappings" in mount or "gidMappings" in mount or "idmap" in options or "ridmap" in options:
+    elif not _RARE_OPTIONS.isdisjoint(options) or (
+        mount.get("type") in ("cgroup", "cgroup2") and not BIND_OPTIONS.issuperset(options)
+    ):
+        from oci_runtime.spec.validate_mounts import validate_other_options
+
+        validate_other_options(mount, at, problems)
+    if "uidMappings" in mount or "gidMappings" in mount or any("idmap" in option for option in options):
         from oci_runtime.spec.validate_ids import validate_id_mapped_mount
 
-        validate_id_mapped_mount(mount, at, bind, namespaces, problems)
+        validate_id_mapped_mount(mount, at, bind, namespaces, linux, problems)
 
 
 def _proc_mount(mount: Mount, at: str, bind: bool, problems: list[Problem]) -> None:

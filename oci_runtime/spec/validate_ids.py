@@ -47,14 +47,15 @@ def validate_process_ids(process: Process, at: str, linux: Linux, problems: list
 
 
 def validate_id_mapped_mount(
-    mount: Mount, at: str, bind: bool, namespaces: dict[str, str], problems: list[Problem]
+    mount: Mount, at: str, bind: bool, namespaces: dict[str, str], linux: Linux, problems: list[Problem]
 ) -> None:
     """Append the problems of a mount with idmap, ridmap, uidMappings or gidMappings."""
     if not bind:
         problems.append(Problem(at, "only a bind mount can be id-mapped; its options must contain bind or rbind"))
+    named = _validate_mappings_in_options(mount, at, linux, problems)
     uids, gids = mount.get("uidMappings"), mount.get("gidMappings")
     if uids is None and gids is None:
-        if "user" not in namespaces:
+        if "user" not in namespaces and not named:
             problems.append(
                 Problem(
                     at + "/options", 'idmap needs uidMappings and gidMappings, or a "user" namespace to take them from'
@@ -65,6 +66,26 @@ def validate_id_mapped_mount(
     else:
         _mappings(uids, at + "/uidMappings", problems)
         _mappings(gids, at + "/gidMappings", problems)
+
+
+def _validate_mappings_in_options(mount: Mount, at: str, linux: Linux, problems: list[Problem]) -> bool:
+    """Whether an option has mappings; crun(1)."""
+    from oci_runtime.plan.id_mapped_mounts import parse
+
+    named = False
+    for i, option in enumerate(mount.get("options", ())):
+        kind, equals, text = option.partition("=")
+        if kind not in ("idmap", "ridmap") or not equals:
+            continue
+        named = True
+        try:
+            found = parse(text, linux.get("uidMappings", ()), linux.get("gidMappings", ()))
+        except ValueError as error:
+            problems.append(Problem(f"{at}/options/{i}", str(error)))
+        else:
+            for mappings in found:
+                _mappings(mappings, f"{at}/options/{i}", problems)
+    return named
 
 
 def is_mapped(identifier: int, mappings: list[IDMapping]) -> bool:

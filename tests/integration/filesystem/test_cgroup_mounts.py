@@ -89,6 +89,33 @@ def test_v1_in_a_user_namespace(bundle: Bundle, pyoci: Pyoci) -> None:
 
 
 @needs_v1
+@pytest.mark.parametrize("namespace", [True, False])
+@pytest.mark.parametrize("option", ["ro", "rro"])
+def test_v1_read_only_with_a_mount_below(bundle: Bundle, pyoci: Pyoci, option: str, namespace: bool) -> None:
+    """The directory for it can still be made, and then no more."""
+    if namespace:
+        bundle.namespace("cgroup")
+    bundle.mount("/sys/fs/cgroup", "cgroup", "cgroup", [*OPTIONS, option])
+    bundle.mount("/sys/fs/cgroup/mine", "bind", str(bundle.path), ["bind"])
+    mounts = cgroup_mounts(pyoci, bundle)
+    assert "mine" in mounts
+    assert "rw" in mounts.pop("mine").options
+    assert all("ro" in mount.options for mount in mounts.values())
+    done = pyoci.run(bundle.args("mkdir", "/sys/fs/cgroup/x"), check=False)
+    assert "Read-only file system" in done.err
+
+
+@pytest.mark.parametrize("kind", ["cgroup", "cgroup2"])
+def test_an_option_that_is_none(bundle: Bundle, pyoci: Pyoci, kind: str) -> None:
+    bundle.mount("/sys/fs/cgroup", kind, "cgroup", [*OPTIONS, "readonly"])
+    done = pyoci.run(bundle, check=False)
+    assert done.code == 1
+    message = done.err.replace("\\", "")
+    assert '/mounts/6/options/4 is "readonly"' in message
+    assert '"ro" meant' in message
+
+
+@needs_v1
 def test_v1_at_another_place(bundle: Bundle, pyoci: Pyoci) -> None:
     (bundle.rootfs / "link").symlink_to("/mnt/groups")
     bundle.mount("/link", "cgroup", "cgroup", ["ro"])
@@ -116,6 +143,17 @@ def test_v2_namespace_shows_the_containers_cgroup_as_root(bundle: Bundle, pyoci_
     out = pyoci_v2.run(bundle.shell("cat /sys/fs/cgroup/cgroup.procs; cat /sys/fs/cgroup/cgroup.events")).out
     assert "1\n" in out
     assert "populated 1" in out  # the root cgroup of the host has no such file
+
+
+@pytest.mark.parametrize("namespace", [True, False])
+@pytest.mark.parametrize("user_namespace", [True, False])
+def test_v2_recursively_read_only(bundle: Bundle, pyoci_v2: Pyoci, namespace: bool, user_namespace: bool) -> None:
+    if namespace:
+        bundle.namespace("cgroup")
+    if user_namespace:
+        bundle.user_namespace()
+    bundle.mount("/sys/fs/cgroup", "cgroup", "cgroup", [*OPTIONS, "rro"])
+    assert "ro" in cgroup_mounts(pyoci_v2, bundle)["/sys/fs/cgroup"].options
 
 
 def test_v2_in_a_user_namespace(bundle: Bundle, pyoci_v2: Pyoci) -> None:

@@ -64,13 +64,15 @@ def test_set_on_a_bind_mount(bundle: Bundle, pyoci: Pyoci, host: HostMounts) -> 
 
 
 def test_cleared_on_a_bind_mount(bundle: Bundle, pyoci: Pyoci, host: HostMounts) -> None:
-    """The inverse takes an option of the source's away, and only that one."""
+    """The inverse takes an option of the source's away, and with it all that are not named, but for the access times:
+    those stay as long as none of them is named."""
     source = restricted_tree(host, ",".join(sorted(EVERYTHING)))
+    times = {"atime": {"nodiratime"}, "nostrictatime": {"nodiratime"}, "diratime": {"noatime"}, "relatime": set()}
     for option in CLEARS:
         bundle.mount(f"/mnt/{option}", "bind", source, ["bind", option])
     mounts = mounts_in(pyoci, bundle)
-    found = {option: EVERYTHING - mounts[f"/mnt/{option}"].options for option in CLEARS}
-    assert found == {option: {cleared} for option, cleared in CLEARS.items()}
+    found = {option: EVERYTHING & mounts[f"/mnt/{option}"].options for option in CLEARS}
+    assert found == {option: times.get(option, {"noatime", "nodiratime"}) for option in CLEARS}
 
 
 def test_bind_mount_keeps_the_options_of_its_source(bundle: Bundle, pyoci: Pyoci, host: HostMounts) -> None:
@@ -121,11 +123,14 @@ def test_recursively_read_only_refuses_writes_below(bundle: Bundle, pyoci: Pyoci
     assert "Read-only file system" in done.err
 
 
-def test_recursive_exception_for_the_top(bundle: Bundle, pyoci: Pyoci, host: HostMounts) -> None:
-    """What stands without an r is for the top alone and wins there."""
-    bundle.mount("/mnt", "bind", restricted_tree(host, "rw"), ["rbind", "rro", "rw"])
+@pytest.mark.parametrize("options", [["rro", "rw"], ["rw", "rro"], ["ro", "rro"]])
+def test_recursive_option_beside_one_for_the_top(
+    bundle: Bundle, pyoci: Pyoci, host: HostMounts, options: list[str]
+) -> None:
+    """What stands with an r counts for the top too, as with runc and crun."""
+    bundle.mount("/mnt", "bind", restricted_tree(host, "rw"), ["rbind", *options])
     mounts = mounts_in(pyoci, bundle)
-    assert "rw" in mounts["/mnt"].options
+    assert "ro" in mounts["/mnt"].options
     assert "ro" in mounts["/mnt/below"].options
 
 
@@ -167,6 +172,110 @@ def test_unknown_option_is_named(bundle: Bundle, pyoci: Pyoci) -> None:
     assert done.code != 0
     assert "/mounts/6" in done.err
     assert "bogus" in done.err
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [
+        ("readonly", '"ro" meant'),
+        ("RO", '"ro" meant'),
+        ("Read-Only", '"ro" meant'),
+        ("nosui", '"nosuid" meant'),
+        ("noexce", '"noexec" meant'),
+        ("rprivat", '"rprivate" meant'),
+        ("size=1k", "options of filesystems have no effect"),
+        ("mode=755", "options of filesystems have no effect"),
+        ("consistency=cached", "options of filesystems have no effect"),
+        ("ro,nosuid", "each option is a string of its own"),
+        ("z", "valid are"),
+        ("tmpcopyup", "for mounts of type tmpfs"),
+    ],
+)
+def test_an_option_that_bind_mounts_do_not_have(bundle: Bundle, pyoci: Pyoci, option: str, meant: str) -> None:
+    """The kernel would ignore it: the mount would be writable where "readonly" was asked for."""
+    bundle.mount("/mnt", "bind", str(bundle.path), ["rbind", option, "nosuid"])
+    done = pyoci.run(bundle, check=False)
+    assert done.code == 1
+    message = done.err.replace("\\", "")
+    assert f'/mounts/6/options/1 is "{option}"' in message
+    assert meant in message
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["auto", "noauto", "nofail", "nouser", "_netdev", "x-gvfs-hide", "comment=mine"])
+def test_words_of_fstab(bundle: Bundle, pyoci: Pyoci, option: str) -> None:
+    """mount(8) does not give them to the kernel; config.md: behave as it does."""
+    bundle.mount("/mnt/a", "tmpfs", "tmpfs", [option])
+    bundle.mount("/mnt/b", "bind", "/etc", ["bind", option])
+    assert {"/mnt/a", "/mnt/b"} <= mounts_in(pyoci, bundle).keys()
+
+
+def test_tmpcopyup_of_another_filesystem(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.mount("/mnt", "mqueue", "mqueue", ["tmpcopyup"])
+    done = pyoci.run(bundle, check=False)
+    assert done.code == 1
+    assert "/mounts/6/options/0" in done.err
+
+
+@pytest.mark.parametrize("options", [["bind", "rbind"], ["rbind", "bind"], ["rbind", "rprivate", "rw", "bind"]])
+def test_rbind_counts_beside_bind(bundle: Bundle, pyoci: Pyoci, host: HostMounts, options: list[str]) -> None:
+    bundle.mount("/mnt", "bind", restricted_tree(host, "rw"), options)
+    assert "/mnt/below" in mounts_in(pyoci, bundle)
+
+
+# options with an r, and what each does to a new filesystem that would have the flag after it
+RECURSIVE = {
+    "rro": {"ro", "relatime"},
+    "rnosuid": {"rw", "nosuid", "relatime"},
+    "rnodev": {"rw", "nodev", "relatime"},
+    "rnoexec": {"rw", "noexec", "relatime"},
+    "rnoatime": {"rw", "noatime"},
+    "rnodiratime": {"rw", "nodiratime", "relatime"},
+    "rstrictatime": {"rw"},
+    "rnosymfollow": {"rw", "relatime", "nosymfollow"},
+}
+RECURSIVE_INVERSE = {
+    "rrw": "ro",
+    "rsuid": "nosuid",
+    "rdev": "nodev",
+    "rexec": "noexec",
+    "ratime": "noatime",
+    "rdiratime": "nodiratime",
+    "rrelatime": "noatime",
+    "rsymfollow": "nosymfollow",
+    "rnorelatime": "noatime",
+    "rnostrictatime": "strictatime",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "user_namespace"),
+    [("tmpfs", False), ("mqueue", False), ("proc", False), ("sysfs", False), ("tmpfs", True), ("mqueue", True)],
+)
+def test_recursive_option_of_a_new_filesystem(bundle: Bundle, pyoci: Pyoci, kind: str, user_namespace: bool) -> None:
+    """It holds for the one mount that there is."""
+    if user_namespace:
+        bundle.user_namespace()
+    for option in RECURSIVE:
+        bundle.mount(f"/mnt/{option}", kind, kind, [option])
+    for option, other in RECURSIVE_INVERSE.items():
+        bundle.mount(f"/mnt/{option}", kind, kind, [other, option])
+    mounts = mounts_in(pyoci, bundle)
+    assert {option: mounts[f"/mnt/{option}"].options for option in RECURSIVE} == RECURSIVE
+    assert {tuple(sorted(mounts[f"/mnt/{option}"].options)) for option in RECURSIVE_INVERSE} == {("relatime", "rw")}
+
+
+def test_recursively_read_only_filesystems_refuse_writes(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.mount("/mnt/tmp", "tmpfs", "tmpfs", ["rro"]).mount("/mnt/tmp/deep", "tmpfs", "tmpfs")
+    done = pyoci.run(bundle.shell("touch /mnt/tmp/deep/x; touch /mnt/tmp/x || echo refused"))
+    assert done.out == "refused\n"
+
+
+def test_read_only_tmpfs_that_a_later_mount_covers(bundle: Bundle, pyoci: Pyoci) -> None:
+    """The later one is not made read-only in its stead."""
+    bundle.mount("/mnt", "tmpfs", "tmpfs", ["ro"]).mount("/mnt", "tmpfs", "tmpfs")
+    bundle.mount("/media/deep", "tmpfs", "tmpfs", ["ro"]).mount("/media", "tmpfs", "tmpfs")
+    assert pyoci.run(bundle.shell("touch /mnt/x /media/x; ls /mnt /media")).code == 0
 
 
 def test_remount(bundle: Bundle, pyoci: Pyoci) -> None:

@@ -1,0 +1,87 @@
+"""Sources of bind mounts that init may not open, or whose ids it may not map (native/init/source.c)."""
+
+from __future__ import annotations
+
+import posix
+from errno import EINVAL
+
+from oci_runtime._shim import lib
+from oci_runtime.errors import SystemCallError
+from oci_runtime.linux.descriptors import AT_FDCWD, AT_RECURSIVE, AT_SYMLINK_NOFOLLOW, OPEN_TREE_CLONE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_runtime.linux.conversation import Report
+    from oci_runtime.linux.spawn import Child
+    from oci_runtime.plan.operations import Plan, Tree
+
+
+class MountSources:
+    """Answers REPORT_TREE. It keeps the user namespaces that it makes, since mounts often have the same mappings."""
+
+    __slots__ = ("child", "namespaces", "plan")
+
+    def __init__(self, child: Child, plan: Plan) -> None:
+        self.child = child
+        self.plan = plan
+        self.namespaces: list[tuple[object, object, int]] = []
+
+    def close(self) -> None:
+        """Closes them."""
+        while self.namespaces:
+            posix.close(self.namespaces.pop()[2])
+
+    def provide(self, report: Report) -> None:
+        """Opens a tree, or takes the one that came, maps its ids where they are to be mapped, and lets init go on.
+
+        SystemCallError when the kernel refuses it.
+        """
+        tree: Tree = self.plan.operations[report.op].n[4]
+        fd = report.descriptor if report.descriptor >= 0 else self._open(tree, report.value)
+        try:
+            if tree.id_mapping:
+                self._map_ids(tree, fd)
+            lib.sys_send_descriptor(self.child.socket, b"t", 1, fd)
+        finally:
+            posix.close(fd)
+
+    def _open(self, tree: Tree, errno: int) -> int:
+        """In the container's mount namespace. What that would not show, so that nobody sees what the host's mounts
+        cover, is opened in the host's: there it is root of the host who leaves them out."""
+        flags = OPEN_TREE_CLONE | (AT_RECURSIVE if tree.recursive else 0)
+        flags |= AT_SYMLINK_NOFOLLOW if tree.is_link else 0
+        path = tree.path.encode("utf-8", "surrogateescape")
+        fd = -errno
+        if errno != EINVAL and posix.geteuid() == 0:
+            root = posix.open(f"/proc/{self.child.pid}/root", posix.O_PATH | posix.O_CLOEXEC)
+            fd = lib.sys_open_tree_of(self.child.pidfd, root, path, flags)
+            posix.close(root)
+        if fd == -EINVAL and posix.geteuid() == 0:
+            fd = lib.sys_open_tree(AT_FDCWD, path, flags)
+        if fd < 0:
+            below = fd == -EINVAL and not tree.recursive  # mount_namespaces(7)
+            why = ": there are mounts below it, which only root of the host can leave out; use rbind" if below else ""
+            raise SystemCallError(f"cannot open {tree.path}{why}", -fd, tree.pointer)
+        return fd
+
+    def _map_ids(self, tree: Tree, fd: int) -> None:
+        assert tree.id_mapping
+        uids, gids, recursive = tree.id_mapping
+        error = lib.sys_mount_idmap(fd, recursive, self._namespace(uids, gids))
+        if error:
+            why = " (does its filesystem have no id-mapped mounts?)" if error == -EINVAL else ""
+            raise SystemCallError(f"cannot map the ids of {tree.path}{why}", -error, tree.pointer)
+
+    def _namespace(self, uids: object, gids: object) -> int:
+        """A descriptor of a user namespace with these mappings; without them the container's."""
+        for known_uids, known_gids, fd in self.namespaces:
+            if (known_uids, known_gids) == (uids, gids):
+                return fd
+        if uids:
+            from oci_runtime.linux.user_namespace import namespace_with
+
+            fd = namespace_with(uids, gids)  # type: ignore[arg-type]
+        else:
+            fd = posix.open(f"/proc/{self.child.pid}/ns/user", posix.O_RDONLY | posix.O_CLOEXEC)
+        self.namespaces.append((uids, gids, fd))
+        return fd
