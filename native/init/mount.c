@@ -77,6 +77,10 @@ static int attach(struct init *init, int mount, const char *path, int type, int6
     /* move_mount(2) would only say EINVAL */
     int is_directory = (file_mode(destination) & MODE_TYPE) == MODE_DIRECTORY;
     int error = is_directory == (type == MODE_DIRECTORY) ? sys_move_mount(mount, destination, "") : -E_NOTDIR;
+    if (error == -E_NOTDIR)
+        text_append(init->detail, sizeof init->detail,
+                    is_directory ? "the destination is a directory, and the source is a file"
+                                 : "the destination is a file, and the source is a directory");
     sys_close(destination);
     return error;
 }
@@ -289,6 +293,8 @@ int op_mount(struct init *init, const struct plan_op *op)
         error = set_attributes(mount, op->n[2] & MS_REC ? AT_RECURSIVE : 0, 0, 0, op->n[2] & ~(int64_t)MS_REC);
     if (!error)
         error = sys_move_mount(mount, destination, "");
+    if (error && (file_mode(destination) & MODE_TYPE) != MODE_DIRECTORY)
+        text_append(init->detail, sizeof init->detail, "the destination is no directory"), error = -E_NOTDIR;
     sys_close(destination);
     if (!error)
         return keep_mount(init, op_text(init, op, 2), mount);
@@ -324,7 +330,10 @@ int op_mount_attributes(struct init *init, const struct plan_op *op)
     int fd = open_in_root(init, path, O_PATH, 0);
     if (fd < 0)
         return fd;
+    struct statx st;
     int error = set_all_attributes(fd, op);
+    if (error == -E_INVAL && !sys_statx(fd, "", AT_EMPTY_PATH, &st) && !(st.stx_attributes & STATX_ATTR_MOUNT_ROOT))
+        text_append(init->detail, sizeof init->detail, "there is no mount");
     sys_close(fd);
     return error;
 }

@@ -23,9 +23,9 @@ _VERBS = {
     lib.OP_SYSCTL: "cannot write {s1} to /proc/sys/{path}",
     lib.OP_HOST_PROPAGATION: "cannot change the propagation of the mounts of the host's copy",
     lib.OP_ROOTFS: "cannot mount the root filesystem",
-    lib.OP_MOUNT: "cannot mount {s0} on {s2}",
+    lib.OP_MOUNT: "cannot mount {s0}{from} on {s2}",
     lib.OP_OPEN_TREE: "cannot open {path}",
-    lib.OP_BIND: "cannot mount {path} on {s2}",
+    lib.OP_BIND: "cannot mount {s0} on {s2}",
     lib.OP_MOUNT_ATTRIBUTES: "cannot change the mount at {s2}",
     lib.OP_MASKED_PATH: "cannot mask {s0}",
     lib.OP_READONLY_PATH: "cannot make {s0} read-only",
@@ -133,7 +133,16 @@ def _describe(operation: Operation) -> str:
     words = {f"s{i}": repr(text) for i, text in enumerate(operation.s)}
     words.update({f"n{i}": str(number) for i, number in enumerate(operation.n)})
     words["path"] = str(operation.s[0]) if operation.s else ""
+    words["from"] = _source(operation)
     return _VERBS.get(operation.code, f"operation {operation.code} failed").format(**words)
+
+
+def _source(operation: Operation) -> str:
+    """What a mount is of, if its type does not say it."""
+    if operation.code == lib.OP_MOUNT:
+        source = str(operation.s[1])
+        return f" of {source!r}" if source[:1] == "/" else ""
+    return ""
 
 
 def _not_found(name: str, errno: int, detail: str) -> PyociError:
