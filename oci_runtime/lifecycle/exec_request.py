@@ -15,7 +15,11 @@ def process_of(request: ExecRequest, config: Config) -> Process:
     if request.process:
         from oci_runtime.spec.document import load_process
 
-        return load_process(request.process, name=request.process)
+        given = load_process(request.process, name=request.process)
+        # As runc and crun do: a process.json that says nothing of capabilities has the container's.
+        if "capabilities" not in given and "capabilities" in config["process"]:
+            given["capabilities"] = config["process"]["capabilities"]
+        return given
     process: Process = {**config["process"]}
     process["args"] = list(request.args)
     process["terminal"] = request.tty

@@ -154,6 +154,21 @@ def test_process_json(container: Container, directory: Path) -> None:
     assert (done.out, done.code) == ("12\n/tmp\ny\n", 9)
 
 
+@pytest.mark.parametrize(("sets", "expected"), [(None, "as the container"), ({}, "none")])
+def test_process_json_and_capabilities(
+    sets: dict[str, list[str]] | None, expected: str, container: Container, directory: Path
+) -> None:
+    """Where it says nothing of them it has the container's, as with runc and crun."""
+    process: dict[str, object] = {"args": ["grep", "Cap", "/proc/self/status"], "cwd": "/", "env": ["PATH=/bin"]}
+    if sets is not None:
+        process["capabilities"] = sets
+    file = directory / "process.json"
+    file.write_text(json.dumps(process))
+    found = container.pyoci("exec", "--process", str(file), container.id).out
+    own = container.exec("grep", "Cap", "/proc/self/status").out
+    assert found == own if expected == "as the container" else set(found.split()[1::2]) == {"0" * 16}
+
+
 def _open_for_writing(fifo: Path, found: list[int]) -> bool:
     """Whether it has a reader, or one who waits in open(2): he will wait in read(2) from now on."""
     try:
