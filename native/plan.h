@@ -77,10 +77,14 @@ enum plan_code {
     OP_CPU_AFFINITY,    /* s0: mask of n0 bytes */
     OP_FIND_EXECUTABLE, /* s0: name, s1: value of PATH, s2: working directory */
     OP_SYNC,            /* n0: enum sync_phase */
-    OP_HOOK,         /* s0: path, s1: list of n0 arguments, s2: list of n1 variables; n2: timeout (s, 0 none), s3: name,
-                            n3: umask, -1 for the caller's */
-    OP_WAIT_START,   /* n0: listening socket, or -1 to go on at once */
-    OP_BOUNDING_SET, /* n0: capabilities that stay */
+    OP_HOOK_FILES, /* for the OP_HOOKs that follow: n0, n1: their standard output and error, or -1 to keep what they
+                           write for the report of a failure */
+    OP_HOOK,       /* s0: path, s1: list of n0 arguments, s2: list of n1 variables; n2: timeout (s, 0 none), s3: name,
+                           n3: HOOK_ flags below */
+    OP_HOOKS_RAN,  /* tells it to the runtime */
+    OP_START_CHANNEL, /* for an OP_WAIT_START that a seccomp filter binds */
+    OP_WAIT_START,    /* n0: listening socket, or -1 to go on at once */
+    OP_BOUNDING_SET,  /* n0: capabilities that stay */
     OP_INHERITED,    /* n0: uid that owns the standard streams, n1: umask or -1, s0: n2 descriptors to pass on (uint32),
                            n3: HOME from /etc/passwd is this uid's, or -1 */
     OP_OPEN_FILES,   /* n0: soft, n1: hard limit RLIMIT_NOFILE, too low for init itself */
@@ -107,6 +111,12 @@ enum tree_help {
     TREE_MAPPED,     /* and maps the ids of the mount */
 };
 
+enum hook_flags {
+    HOOK_IN_ROOT = 1, /* before the root is changed: in the root filesystem's directory, with the caller's umask */
+    HOOK_HOME = 2,    /* OP_INHERITED's HOME is added to the variables */
+    HOOK_CLOSE_PRESERVED = 4, /* some descriptors are open that are the process's alone */
+};
+
 enum sync_phase {
     SYNC_GO = 1, /* to the child before it executes init: cgroup and id mappings are in place */
     SYNC_HOOKS,  /* mounts done, root not yet changed: prestart and createRuntime hooks */
@@ -120,11 +130,13 @@ enum report_kind {
     REPORT_SYNC,     /* value: enum sync_phase */
     REPORT_FAILED,   /* value: errno, op: index in the plan, text: detail */
     REPORT_CONSOLE,  /* carries the terminal's master as SCM_RIGHTS */
-    REPORT_LISTENER, /* value: the descriptor of the seccomp listener in init; answered like REPORT_SYNC */
+    REPORT_LISTENER, /* value: the descriptor of the seccomp listener in init; op: that of OP_START_CHANNEL's end that
+                        is for `start`, or 0; answered like REPORT_SYNC */
     REPORT_SHIM,     /* value: errno, op: enum spawn_step */
     REPORT_NOT_EXECUTED, /* as REPORT_FAILED, of OP_EXEC: with a filter, under which a REPORT_FAILED that tells more may follow */
     REPORT_TREE, /* carries what OP_OPEN_TREE has opened, or value: why it could not; answered with a byte, and the
                         descriptor of a tree if none came */
+    REPORT_HOOKS_RAN,
 };
 
 enum {

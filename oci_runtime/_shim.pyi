@@ -46,7 +46,10 @@ class _Lib:
     OP_CPU_AFFINITY: int
     OP_FIND_EXECUTABLE: int
     OP_SYNC: int
+    OP_HOOK_FILES: int
     OP_HOOK: int
+    OP_HOOKS_RAN: int
+    OP_START_CHANNEL: int
     OP_WAIT_START: int
     OP_BOUNDING_SET: int
     OP_INHERITED: int
@@ -69,6 +72,9 @@ class _Lib:
     SYNC_GO: int
     SYNC_HOOKS: int
     SYNC_READY: int
+    HOOK_IN_ROOT: int
+    HOOK_HOME: int
+    HOOK_CLOSE_PRESERVED: int
     REPORT_STATE_CHUNK: int
     REPORT_PID: int
     REPORT_SYNC: int
@@ -78,6 +84,7 @@ class _Lib:
     REPORT_SHIM: int
     REPORT_NOT_EXECUTED: int
     REPORT_TREE: int
+    REPORT_HOOKS_RAN: int
     REPORT_TEXT: int
     STEP_JOIN: int
     STEP_CLONE: int

@@ -17,7 +17,13 @@ SYSTEMD_PROPERTY = "org.systemd.property."
 # which of mount(8)'s four options gives mounts linux.mountLabel, as with crun
 MOUNT_CONTEXT_TYPE = "run.oci.mount_context_type"
 
-OBEYED = (SYSTEMD_PROPERTY, MOUNT_CONTEXT_TYPE)
+# files of the host that get what all hooks write, as with crun
+HOOKS_STDOUT = "run.oci.hooks.stdout"
+HOOKS_STDERR = "run.oci.hooks.stderr"
+# unless "0" the process keeps the caller's supplementary groups, as with crun: podman's --group-add keep-groups
+KEEP_ORIGINAL_GROUPS = "run.oci.keep_original_groups"
+
+OBEYED = (SYSTEMD_PROPERTY, MOUNT_CONTEXT_TYPE, HOOKS_STDOUT, HOOKS_STDERR, KEEP_ORIGINAL_GROUPS)
 
 CONTEXT_TYPES = ("context", "fscontext", "defcontext", "rootcontext")
 
@@ -30,6 +36,11 @@ def validate_annotations(annotations: dict[str, str], problems: list[Problem]) -
         problems.append(Problem("/annotations/", "the key of an annotation must not be empty"))
     if annotations.get(MOUNT_CONTEXT_TYPE, CONTEXT_TYPES[0]) not in CONTEXT_TYPES:
         problems.append(Problem(f"/annotations/{MOUNT_CONTEXT_TYPE}", f"must be one of {', '.join(CONTEXT_TYPES)}"))
+
+
+def keeps_groups(config: Config) -> bool:
+    """Whether setgroups(2) is left out."""
+    return config.get("annotations", {}).get(KEEP_ORIGINAL_GROUPS, "0") != "0"
 
 
 def mount_context_type(config: Config) -> str:

@@ -1,13 +1,25 @@
 /* createContainer and startContainer hooks: programs run in the container's namespaces, with the container's state on
- * their standard input (runtime-spec, config.md, POSIX-platform Hooks). */
+ * their standard input (runtime-spec, config.md, POSIX-platform Hooks).
+ *
+ * Those of startContainer run when init has given up what the process is not to have, so a hook, which the image may
+ * have brought, never has more. The process's seccomp filter binds init by then: all that can be done before is done
+ * before, and what is left takes clone, dup3, execve, lseek, wait4 and write, and ppoll where there is a timeout. */
 #include "init.h"
 
+#include <linux/memfd.h>
 #include <linux/mman.h>
 #include <linux/poll.h>
 #include <linux/sched.h>
 #include <linux/signal.h>
 #include <linux/time_types.h>
 #include <linux/wait.h>
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8U /* since Linux 6.3, which demands it with vm.memfd_noexec=2 */
+#endif
+#define SEEK_START 0
+#define SEEK_CURRENT 1
+#define SEEK_LAST 2
 
 /* The strings of a list as execve(2) takes them, with room for one more, or 0 for want of memory. Never freed: init is about to become
  * another program. */
@@ -23,28 +35,59 @@ const char **text_vector(const char *list, int64_t count)
     return vector;
 }
 
-struct pipes {
-    int in[2];  /* the state */
-    int out[2]; /* what the hook has to say */
-};
-
-static int open_pipes(struct pipes *pipes)
+/* A file in memory, so that neither init nor a hook ever waits for the other. */
+static int memory_file(const char *name)
 {
-    int error = (int)SYS2(SYS_pipe2, pipes->in, O_CLOEXEC);
-    if (!error && (error = (int)SYS2(SYS_pipe2, pipes->out, O_CLOEXEC)))
-        sys_close(pipes->in[0]), sys_close(pipes->in[1]);
-    return error;
+    int fd = (int)SYS2(SYS_memfd_create, name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+    if (fd == -E_INVAL)
+        fd = (int)SYS2(SYS_memfd_create, name, MFD_CLOEXEC);
+    return fd;
 }
 
-static __attribute__((noreturn)) void run_child(struct init *init, const struct plan_op *op, const struct pipes *pipes)
+static int write_all(int fd, const char *data, uint32_t size)
+{
+    for (uint32_t done = 0; done < size;) {
+        long put = sys_write(fd, data + done, size - done);
+        if (put < 0)
+            return (int)put;
+        done += (uint32_t)put;
+    }
+    return 0;
+}
+
+int op_hook_files(struct init *init, const struct plan_op *op)
+{
+    init->hook_out = (int)op->n[0], init->hook_err = (int)op->n[1], init->hook_said = NO_FD;
+    init->hook_in = memory_file("state");
+    int error = init->hook_in < 0 ? init->hook_in : write_all(init->hook_in, init->state, init->state_size);
+    if (error || (init->hook_out >= 0 && init->hook_err >= 0))
+        return error;
+    init->hook_said = memory_file("output");
+    if (init->hook_out < 0)
+        init->hook_out = init->hook_said;
+    if (init->hook_err < 0)
+        init->hook_err = init->hook_said;
+    return init->hook_said < 0 ? init->hook_said : 0;
+}
+
+static __attribute__((noreturn)) void run_child(struct init *init, const struct plan_op *op)
 {
     const char **argv = text_vector(op_text(init, op, 1), op->n[0]);
     const char **envp = text_vector(op_text(init, op, 2), op->n[1]);
-    SYS1(SYS_umask, op->n[3] >= 0 ? op->n[3] : init->umask);
-    SYS3(SYS_dup3, pipes->in[0], 0, 0);
-    SYS3(SYS_dup3, pipes->out[1], 1, 0);
-    SYS3(SYS_dup3, pipes->out[1], 2, 0);
-    int error = argv && envp ? (int)SYS3(SYS_execve, op_text(init, op, 0), argv, envp) : -1;
+    int error = argv && envp ? 0 : -E_NOMEM;
+    if (envp && op->n[3] & HOOK_HOME && init->home[0])
+        envp[op->n[1]] = init->home;
+    if (op->n[3] & HOOK_CLOSE_PRESERVED)
+        SYS3(SYS_close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC);
+    if (!error && op->n[3] & HOOK_IN_ROOT) {
+        SYS1(SYS_umask, init->umask);
+        error = (int)SYS1(SYS_fchdir, init->root_fd);
+    }
+    SYS3(SYS_dup3, init->hook_in, 0, 0);
+    SYS3(SYS_dup3, init->hook_out, 1, 0);
+    SYS3(SYS_dup3, init->hook_err, 2, 0);
+    if (!error)
+        error = (int)SYS3(SYS_execve, op_text(init, op, 0), argv, envp);
     char text[32] = "cannot execute: errno ";
     text_append_number(text, sizeof text, -error);
     sys_write(2, text, text_length(text));
@@ -52,62 +95,43 @@ static __attribute__((noreturn)) void run_child(struct init *init, const struct 
     __builtin_unreachable();
 }
 
-static int64_t now_ms(void)
+static int failed(struct init *init, const char *call, long error)
 {
-    struct __kernel_timespec now = {0, 0};
-    SYS2(SYS_clock_gettime, /* CLOCK_MONOTONIC */ 1, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    text_append(init->detail, sizeof init->detail, call);
+    return (int)error;
 }
 
-static int wait_with(struct pollfd *polled, int count, int64_t deadline)
+/* ppoll(2) itself counts down the time that is left. */
+static int wait_in_time(struct init *init, int process, int64_t seconds)
 {
-    struct __kernel_timespec left = {0, 0};
-    int64_t ms = deadline - now_ms();
-    if (deadline && ms <= 0)
-        return -E_TIMEDOUT;
-    left.tv_sec = ms / 1000, left.tv_nsec = ms % 1000 * 1000000;
-    long ready = SYS5(SYS_ppoll, polled, count, deadline ? &left : 0, 0, 0);
-    return ready == 0 ? -E_TIMEDOUT : ready == -E_INTR ? 0 : ready < 0 ? (int)ready : 0;
+    struct __kernel_timespec left = {seconds, 0};
+    struct pollfd polled = {process, POLLIN, 0};
+    long ready;
+    do
+        ready = SYS5(SYS_ppoll, &polled, 1, &left, 0, 0);
+    while (ready == -E_INTR);
+    return ready > 0 ? 0 : ready ? failed(init, "ppoll", ready) : -E_TIMEDOUT;
 }
 
-static void keep_output(struct init *init, int fd)
+/* What the hook wrote since the file was `start` bytes long, for the report of its failure. */
+static void keep_output(struct init *init, long start)
 {
-    char text[256] = "", rest[512];
-    if (sys_read(fd, text, sizeof text - 1) > 0)
+    char text[256] = "";
+    if (init->hook_said >= 0 && start >= 0 && SYS4(SYS_pread64, init->hook_said, text, sizeof text - 1, start) > 0)
         text_append(init->detail, sizeof init->detail, text);
-    while (sys_read(fd, rest, sizeof rest) > 0)
-        ;
 }
 
-/* Feeds the state to the hook and waits for its end; `process` is its pidfd. */
-static int converse(struct init *init, struct pipes *pipes, int process, int64_t deadline)
-{
-    uint32_t sent = 0;
-    for (;;) {
-        struct pollfd polled[3] = {{process, POLLIN, 0}, {pipes->out[0], POLLIN, 0}, {pipes->in[1], POLLOUT, 0}};
-        if (pipes->in[1] >= 0 && sent >= init->state_size)
-            sys_close(pipes->in[1]), polled[2].fd = pipes->in[1] = NO_FD;
-        int error = wait_with(polled, 3, deadline);
-        if (error)
-            return error;
-        if (polled[1].revents & POLLIN)
-            keep_output(init, pipes->out[0]);
-        if (polled[0].revents)
-            return 0;
-        if (polled[2].revents) {
-            long put = sys_write(pipes->in[1], init->state + sent, init->state_size - sent);
-            sent = put > 0 ? sent + (uint32_t)put : put == -E_AGAIN ? sent : init->state_size;
-        }
-    }
-}
-
-static int reap(struct init *init, long pid)
+static int reap(struct init *init, long pid, long start)
 {
     int status = 0;
-    while (SYS4(SYS_wait4, pid, &status, 0, 0) == -E_INTR)
+    long ended;
+    while ((ended = SYS4(SYS_wait4, pid, &status, 0, 0)) == -E_INTR)
         ;
+    if (ended < 0)
+        return failed(init, "wait4", ended);
     if (!status)
         return 0;
+    keep_output(init, start);
     int signal = status & 0x7f;
     text_append(init->detail, sizeof init->detail, signal ? " (killed by signal " : " (exit status ");
     text_append_number(init->detail, sizeof init->detail, signal ? signal : status >> 8 & 0xff);
@@ -117,33 +141,33 @@ static int reap(struct init *init, long pid)
 
 int op_hook(struct init *init, const struct plan_op *op)
 {
-    struct pipes pipes;
-    int error = open_pipes(&pipes);
-    if (error)
-        return error;
-    long pid = SYS5(SYS_clone, /* SIGCHLD */ 17, 0, 0, 0, 0);
+    int process = NO_FD;
+    long start = init->hook_said < 0 ? NO_FD : SYS3(SYS_lseek, init->hook_said, 0, SEEK_CURRENT);
+    long rewound = SYS3(SYS_lseek, init->hook_in, 0, SEEK_START);
+    if (rewound)
+        return failed(init, "lseek", rewound);
+    long pid = SYS5(SYS_clone, (op->n[2] ? CLONE_PIDFD : 0) | /* SIGCHLD */ 17, 0, &process, 0, 0);
     if (!pid)
-        run_child(init, op, &pipes);
-    /* The reading end of the state stays open: a hook that does not read must not be the end of init by SIGPIPE. */
-    sys_close(pipes.out[1]);
-    SYS3(SYS_fcntl, pipes.in[1], F_SETFL, O_NONBLOCK);
-    SYS3(SYS_fcntl, pipes.out[0], F_SETFL, O_NONBLOCK);
-    error = pid < 0 ? (int)pid : 0;
-    int process = error ? NO_FD : (int)SYS2(SYS_pidfd_open, pid, 0);
-    if (!error)
-        error = process < 0 ? process : converse(init, &pipes, process, op->n[2] ? now_ms() + op->n[2] * 1000 : 0);
-    if (pid > 0 && error)
-        SYS2(SYS_kill, pid, /* SIGKILL */ 9), SYS4(SYS_wait4, pid, 0, 0, 0);
-    else if (pid > 0)
-        error = reap(init, pid);
-    keep_output(init, pipes.out[0]);
-    sys_close(pipes.out[0]);
-    sys_close(pipes.in[0]);
-    if (pipes.in[1] >= 0)
-        sys_close(pipes.in[1]);
+        run_child(init, op);
+    if (pid < 0)
+        return failed(init, "clone", pid);
+    int error = op->n[2] ? wait_in_time(init, process, op->n[2]) : 0;
     if (process >= 0)
         sys_close(process);
     if (!error)
-        init->detail[0] = 0;
+        return reap(init, pid, start);
+    /* a set-user-ID program may be out of reach; it ends with its container */
+    if (!SYS2(SYS_kill, pid, /* SIGKILL */ 9))
+        SYS4(SYS_wait4, pid, 0, 0, 0);
     return error;
+}
+
+/* What the process writes to the files of the hooks, if its standard streams are the same ones, comes after theirs. */
+int op_hooks_ran(struct init *init, const struct plan_op *op)
+{
+    struct report report = {.kind = REPORT_HOOKS_RAN};
+    if (init->hook_said != init->hook_out || init->hook_said != init->hook_err)
+        SYS3(SYS_lseek, 1, 0, SEEK_LAST), SYS3(SYS_lseek, 2, 0, SEEK_LAST);
+    (void)op;
+    return report_send(init, &report, NO_FD);
 }

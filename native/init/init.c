@@ -52,7 +52,10 @@ static operation *const operations[] = {
     [OP_CPU_AFFINITY] = op_cpu_affinity,
     [OP_FIND_EXECUTABLE] = op_find_executable,
     [OP_SYNC] = op_sync,
+    [OP_HOOK_FILES] = op_hook_files,
     [OP_HOOK] = op_hook,
+    [OP_HOOKS_RAN] = op_hooks_ran,
+    [OP_START_CHANNEL] = op_start_channel,
     [OP_WAIT_START] = op_wait_start,
     [OP_BOUNDING_SET] = op_bounding_set,
     [OP_INHERITED] = op_inherited,
@@ -128,12 +131,7 @@ static int load_plan(struct init *init, int fd)
 /* The process starts with every signal at its default, whatever the runtime's interpreter ignored. */
 static void reset_signals(void)
 {
-    struct {
-        void *handler;
-        unsigned long flags;
-        void *restorer;
-        uint64_t mask;
-    } action = {0};
+    struct kernel_sigaction action = {0};
     uint64_t none = 0;
     for (int signal = 1; signal <= 64; signal++)
         SYS4(SYS_rt_sigaction, signal, &action, 0, sizeof none);
@@ -169,7 +167,8 @@ int init_main(long argc, char **argv, char **envp)
                                .procfs_fd = NO_FD,
                                .tree_fd = NO_FD,
                                .nodes_fd = NO_FD,
-                               .null_fd = NO_FD};
+                               .null_fd = NO_FD,
+                               .start = {NO_FD, NO_FD}};
     (void)envp;
     if (argc >= 6)
         return birth(argv);

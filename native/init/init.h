@@ -24,6 +24,9 @@ struct init {
     int groups_denied; /* setgroups(2) is, for good */
     const char *state; /* the container's state as JSON, the standard input of hooks */
     uint32_t state_size;
+    int hook_in, hook_out, hook_err; /* of op_hook_files() */
+    int hook_said;                   /* hook_out or hook_err where what it has is told when a hook fails, or -1 */
+    int start[2];                    /* of op_start_channel(): init's end, and the one that `start` takes */
     char executable[PATH_SIZE];
     char home[PATH_SIZE]; /* HOME=..., if it is to be set */
     char detail[REPORT_TEXT];
@@ -133,6 +136,7 @@ void explain_execution(struct init *init, int error);
 void home_variable(const struct init *init, uint32_t uid, char *variable, size_t size);
 
 /* hook.c */
+int op_hook_files(struct init *init, const struct plan_op *op);
 int op_hook(struct init *init, const struct plan_op *op);
 const char **text_vector(const char *list, int64_t count);
 
@@ -142,6 +146,9 @@ int send_descriptor(int socket, const void *data, size_t size, int fd);
 int receive_state(struct init *init);
 int receive_descriptor(const struct init *init, int *fd);
 int op_sync(struct init *init, const struct plan_op *op);
+int receive_word(struct init *init);
+int op_hooks_ran(struct init *init, const struct plan_op *op);
+int op_start_channel(struct init *init, const struct plan_op *op);
 int op_wait_start(struct init *init, const struct plan_op *op);
 
 #endif

@@ -1,17 +1,22 @@
 /* HOME of a process whose environment does not name it, as every runtime sets it: from the container's passwd(5). */
 #include "init.h"
 
+/* The image's file may be of any size, a terabyte of nothing too. */
+#define PASSWD_AT_MOST (16L << 20)
+
 struct reader {
     int fd;
     int have;
     int at;
-    char buffer[1024];
+    long left; /* bytes that are read at most */
+    char buffer[4096];
 };
 
 static int next_char(struct reader *reader)
 {
     if (reader->at == reader->have) {
-        reader->have = (int)sys_read(reader->fd, reader->buffer, sizeof reader->buffer);
+        reader->have = reader->left > 0 ? (int)sys_read(reader->fd, reader->buffer, sizeof reader->buffer) : 0;
+        reader->left -= reader->have;
         reader->at = 0;
     }
     return reader->have > 0 ? (unsigned char)reader->buffer[reader->at++] : -1;
@@ -39,7 +44,7 @@ static int is_uid(const char *field, uint32_t uid)
 /* "HOME=/root", and "HOME=/" for a user that is not to be found. */
 void home_variable(const struct init *init, uint32_t uid, char *variable, size_t size)
 {
-    struct reader reader = {.fd = open_in_root(init, "/etc/passwd", O_RDONLY | O_NONBLOCK, 0)};
+    struct reader reader = {.fd = open_in_root(init, "/etc/passwd", O_RDONLY | O_NONBLOCK, 0), .left = PASSWD_AT_MOST};
     char field[512];
     variable[0] = 0;
     text_append(variable, size, "HOME=");

@@ -8,7 +8,8 @@
 #include <linux/seccomp.h>
 
 #define IOPRIO_WHO_PROCESS 1
-#define POSSESSOR_ALL_USER_SEARCH 0x3f1b0000
+/* keyctl_setperm(3): whoever has the same uid must know the name to join, so he may neither see nor link it */
+#define POSSESSOR_ALL_USER_SEARCH 0x3f080000
 
 struct scheduler { /* sched_setattr(2) */
     uint32_t size;
@@ -155,14 +156,18 @@ int op_find_executable(struct init *init, const struct plan_op *op)
     return found ? error : 0;
 }
 
+/* Only of a capability that is newer than these headers "invalid" means that the kernel does not know it; any other
+ * error may hide one that is held. */
 int op_bounding_set(struct init *init, const struct plan_op *op)
 {
     (void)init;
     for (unsigned long cap = 0; cap < 64; cap++) {
         int held = sys_prctl(PR_CAPBSET_READ, cap, 0);
-        if (held == -E_INVAL)
+        if (held == -E_INVAL && cap > CAP_CHECKPOINT_RESTORE)
             break;
-        if (held == 1 && !((uint64_t)op->n[0] >> cap & 1)) {
+        if (held < 0)
+            return held;
+        if (held && !((uint64_t)op->n[0] >> cap & 1)) {
             int error = sys_prctl(PR_CAPBSET_DROP, cap, 0);
             if (error)
                 return error;
@@ -244,7 +249,10 @@ int op_user(struct init *init, const struct plan_op *op)
         error = (int)SYS3(SYS_setresgid, op->n[1], op->n[1], op->n[1]);
     if (!error)
         error = (int)SYS3(SYS_setresuid, op->n[0], op->n[0], op->n[0]);
-    return error ? error : sys_prctl(PR_SET_KEEPCAPS, 0, 0);
+    if (!error)
+        error = sys_prctl(PR_SET_KEEPCAPS, 0, 0);
+    /* the change of ids made it what fs.suid_dumpable says: proc_sys_fs(5) */
+    return error ? error : sys_prctl(PR_SET_DUMPABLE, 0, 0);
 }
 
 int op_capabilities(struct init *init, const struct plan_op *op)
@@ -279,7 +287,7 @@ int op_seccomp(struct init *init, const struct plan_op *op)
         unsigned short count;
         const void *filter;
     } program = {(unsigned short)(op->n[0] / 8), init->plan + op->s[0]};
-    struct report report = {.kind = REPORT_LISTENER};
+    struct report report = {.kind = REPORT_LISTENER, .op = init->start[1] < 0 ? 0 : (uint32_t)init->start[1]};
     int result = (int)SYS3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, op->n[1], &program);
     init->filtered = result >= 0;
     if (result < 0 || !op->n[2])
@@ -287,7 +295,7 @@ int op_seccomp(struct init *init, const struct plan_op *op)
     report.value = result;
     int error = report_send(init, &report, NO_FD);
     if (!error)
-        error = receive_state(init);
+        error = receive_word(init);
     sys_close(result);
     return error;
 }

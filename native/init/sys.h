@@ -43,6 +43,13 @@ static inline long syscall6(long number, long a, long b, long c, long d, long e,
 #error "init has no system call instruction for this architecture yet: add syscall6 here and _start in start.c"
 #endif
 
+struct kernel_sigaction { /* rt_sigaction(2), not the library's struct */
+    void (*handler)(int);
+    unsigned long flags;
+    void (*restorer)(int);
+    uint64_t mask;
+};
+
 #define SYS0(n) syscall6(n, 0, 0, 0, 0, 0, 0)
 #define SYS1(n, a) syscall6(n, (long)(a), 0, 0, 0, 0, 0)
 #define SYS2(n, a, b) syscall6(n, (long)(a), (long)(b), 0, 0, 0, 0)

@@ -144,12 +144,12 @@ def _poststop_hooks(container: Container, warn: Callable[[str], None]) -> list[H
 
 def run_poststop_hooks(record: Record, hooks: list[Hook], warn: Callable[[str], None]) -> None:
     """All of them, whether they fail or not (runtime.md, Lifecycle, step 13)."""
-    from oci_runtime.lifecycle.hook_state import hook_state
+    from oci_runtime.lifecycle.hook_state import hook_state, surroundings
     from oci_runtime.linux.hooks import run_hook
 
-    state = hook_state(record, "stopped")
+    state, around = hook_state(record, "stopped"), surroundings(record["bundle"], record["annotations"])
     for i, hook in enumerate(hooks):
         try:
-            run_hook(hook, "poststop", f"/hooks/poststop/{i}", state)
+            run_hook(hook, "poststop", f"/hooks/poststop/{i}", state, around)
         except PyociError as error:
             warn(str(error))

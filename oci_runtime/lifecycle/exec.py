@@ -136,7 +136,7 @@ class _Exec:
         context = Context(record["bundle"], Namespaces(self.config.get("linux", {})))
         context.capabilities = available_capabilities("user" in record["namespaces"])
         context.preserved = self.request.preserve_fds
-        context.keyring = f"_ses.{record['id']}"
+        context.keyring = record["keyring"]
         context.groups_denied = (record["rootless"] or posix.geteuid() != 0) and self._groups_denied()
         seccomp = self.config.get("linux", {}).get("seccomp")
         if seccomp:

@@ -22,16 +22,31 @@ SIGKILL = 9
 def kill(root: str, container_id: str, signal: int, everyone: bool = False) -> None:
     """Sends the signal. StateError when the container is neither created nor running."""
     container = store.load(root, container_id)
-    if everyone or (signal == SIGKILL and "pid" not in container.record["namespaces"]):
-        # without a pid namespace of its own the death of init would leave the others
-        _signal_all(container, signal, everyone)
+    if everyone:
+        _signal_all(container, signal)
         return
     found = status(container)
-    if found == "stopped":
-        raise StateError("container not running")
     if found == "creating":
         raise StateError("cannot kill a container that is still being created (delete --force ends it)")
+    if signal == SIGKILL and not container.record["own_pids"] and container.record["cgroups"]:
+        # the death of init leaves the others, and they may have outlived it
+        _kill_all(container, container.record["cgroups"], found)
+        return
+    if found == "stopped":
+        raise StateError("container not running")
     signal_init(container, signal)
+
+
+def _kill_all(container: Container, cgroups: dict[str, Any], found: str) -> None:
+    from oci_runtime.linux.cgroups.manager import from_state
+
+    manager = from_state(cgroups)
+    try:
+        if found == "stopped" and not (manager.exists() and manager.pids(recursive=True)):
+            raise StateError("container not running")
+        manager.kill_all()
+    finally:
+        manager.close()
 
 
 def signal_init(container: Container, signal: int) -> None:
@@ -49,9 +64,9 @@ def signal_init(container: Container, signal: int) -> None:
 
 
 def _signal_without_cgroups(container: Container, signal: int) -> None:
-    """All of its pid namespace; the death of init is that of the others. Without one, only init is known."""
+    """All of its pid namespace; the death of init is that of the others. Without one of its own only init is known."""
     record = container.record
-    if "pid" in record["namespaces"] and signal != SIGKILL and is_alive(record["pid"], record["start_time"]):
+    if record["own_pids"] and signal != SIGKILL and is_alive(record["pid"], record["start_time"]):
         from oci_runtime.linux.cgroups.kill import send
         from oci_runtime.linux.pid_namespace import members
 
@@ -76,10 +91,8 @@ def _thaw(cgroups: dict[str, Any]) -> None:
     manager.close()
 
 
-def _signal_all(container: Container, signal: int, everyone: bool) -> None:
+def _signal_all(container: Container, signal: int) -> None:
     cgroups = container.record["cgroups"]
-    if status(container) == "stopped" and not everyone:
-        raise StateError("container not running")
     if not cgroups:
         _signal_without_cgroups(container, signal)
         return

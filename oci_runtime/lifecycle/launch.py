@@ -8,7 +8,7 @@ from errno import EPERM
 from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, SpecError, SystemCallError
 from oci_runtime.lifecycle.container_cgroups import ContainerCgroups
-from oci_runtime.lifecycle.hook_state import hook_state, state_in_container
+from oci_runtime.lifecycle.hook_state import hook_state, state_in_container, surroundings
 from oci_runtime.lifecycle.host_facts import fill_context, is_rootless, warn_of_what_is_left_out
 from oci_runtime.lifecycle.interruption import hold, release, undo_when_interrupted
 from oci_runtime.lifecycle.oom_score_adj import spawn_process
@@ -135,6 +135,7 @@ class _Launch:
         "container",
         "joined",
         "linux",
+        "listener",
         "namespaces",
         "request",
         "resctrl",
@@ -151,6 +152,7 @@ class _Launch:
         self.linux = config.get("linux", {})
         self.namespaces = Namespaces(self.linux)
         self.joined: list[int] = []
+        self.listener = False  # init loads a filter that has one before it waits for `start`
         self.rootless = is_rootless() if request.rootless is None else request.rootless
         self.cgroups = ContainerCgroups(request, config, self.namespaces, self.rootless)
         self.resctrl = self._resctrl_groups()
@@ -230,6 +232,9 @@ class _Launch:
             "operations": "",
             "paused": False,
             "rootless": self.rootless,
+            "keyring": "",
+            "own_pids": "pid" in self.namespaces.new,
+            "start_descriptor": 0,
         }
 
     def _forget(self) -> None:
@@ -250,6 +255,9 @@ class _Launch:
     def _plan(self, wait_for_start: bool) -> Plan:
         context = Context(self.request.bundle, self.namespaces)
         fill_context(context, self.request, self.config)
+        if context.keyring:  # who can guess it could make it before, or join it, and put keys in
+            context.keyring += f"-{posix.urandom(16).hex()}"
+            self.container.record["keyring"] = context.keyring
         if any(mount.get("type") in ("cgroup", "cgroup2") for mount in self.config.get("mounts", ())):
             context.cgroup_mounts = self.cgroups.mounts()
         if "seccomp" in self.linux:
@@ -262,11 +270,17 @@ class _Launch:
             context.console_socket = connect_console(self.request.console_socket)
         if wait_for_start:
             context.start_socket = self._listen()
+        self.listener = context.waits_filtered()
+        hooks = self.container.record["hooks"]
+        if self.config.get("annotations") and ("createContainer" in hooks or "startContainer" in hooks):
+            from oci_runtime.lifecycle.hook_state import hook_output
+
+            context.hook_output = hook_output(self.request.bundle, self.config["annotations"])
         plan = plan_container(self.config, context)
         warn_of_what_is_left_out(context, self.warn)
-        for socket in (context.console_socket, context.start_socket):
-            if socket:
-                plan.needs(socket)
+        for descriptor in (context.console_socket, context.start_socket, *context.hook_output):
+            if descriptor:
+                plan.needs(descriptor)
         return plan
 
     def _open_descriptors(self, plan: Plan) -> int:
@@ -402,7 +416,7 @@ class _Launch:
                 if report.value != lib.SYNC_HOOKS:
                     break
                 self._run_create_hooks(child)
-        self._finish(child, wait_for_start)
+        self._finish(launched, wait_for_start)
 
     def _run_create_hooks(self, child: spawn.Child) -> None:
         """With the state "created": they are steps 3 to 5 of runtime.md's lifecycle, and "creating" is its step 2. So
@@ -411,12 +425,14 @@ class _Launch:
 
         hooks = self.config["hooks"]
         state = hook_state(self.container.record, "created")
-        run_hooks(hooks.get("prestart", ()), "prestart", state, child.pidfd)
-        run_hooks(hooks.get("createRuntime", ()), "createRuntime", state, child.pidfd)
+        around = surroundings(self.request.bundle, self.config.get("annotations", {}))
+        run_hooks(hooks.get("prestart", ()), "prestart", state, around, child.pidfd)
+        run_hooks(hooks.get("createRuntime", ()), "createRuntime", state, around, child.pidfd)
         child.answer(state_in_container(self.container.record, "created") if hooks.get("createContainer") else b"")
 
-    def _finish(self, child: spawn.Child, wait_for_start: bool) -> None:
+    def _finish(self, launched: Launched, wait_for_start: bool) -> None:
         """init is ready: limits, pid file, and the record before the answer, so that what lives is on record."""
+        child = launched.child
         if self.config["process"].get("rlimits"):
             from oci_runtime.linux.rlimits import set_rlimits
 
@@ -429,10 +445,29 @@ class _Launch:
             from oci_runtime.lifecycle.pidfd_socket import send_pidfd
 
             send_pidfd(self.request.pidfd_socket, child.pidfd)
+        if self.listener:
+            self._hand_over_listener(launched)
         self.container.record["status"] = "created"
         self.container.save()
         if wait_for_start:
             child.answer()
+
+    def _hand_over_listener(self, launched: Launched) -> None:
+        """Sends init on to give up its privileges and load the filter, and the filter's listener to the agent."""
+        from oci_runtime.lifecycle.hook_state import oci_state
+        from oci_runtime.lifecycle.seccomp import hand_over_listener
+        from oci_runtime.lifecycle.start import startcontainer_state
+
+        child, record = launched.child, self.container.record
+        child.answer(startcontainer_state(self.container))
+        report = spawn.receive(child.socket)
+        if report is None:
+            raise PyociError("init ended before the container was created; was it killed, or out of memory?")
+        if report.kind != lib.REPORT_LISTENER:
+            raise spawn.failure(report, launched.plan)
+        state = oci_state(record, "creating")
+        hand_over_listener(child.pidfd, report.value, child.pid, state, self.linux["seccomp"])
+        record["start_descriptor"] = report.op
 
 
 def _open_namespace(path: str, pointer: str) -> int:

@@ -6,10 +6,9 @@ import posix
 
 from oci_runtime._shim import lib
 from oci_runtime.errors import StateError
-from oci_runtime.lifecycle.hook_state import state_in_container
 from oci_runtime.lifecycle.interruption import hold, release
 from oci_runtime.lifecycle.launch import launch
-from oci_runtime.lifecycle.start import record_running, run_poststart_hooks, wait_for_exec
+from oci_runtime.lifecycle.start import record_running, run_poststart_hooks, startcontainer_state, wait_for_exec
 from oci_runtime.lifecycle.warnings import to_stderr
 
 TYPE_CHECKING = False
@@ -59,8 +58,7 @@ def run(request: RunRequest, warn: Callable[[str], None] = to_stderr) -> int:
 
 def _start(launched: Launched, signals: Signals | None, warn: Callable[[str], None]) -> None:
     container = launched.container
-    state = state_in_container(container.record, "created") if "startContainer" in container.record["hooks"] else b""
-    launched.child.answer(state)
+    launched.child.answer(startcontainer_state(container))
     wait_for_exec(container, launched.child.socket, launched.plan, signals)
     hold()
     record_running(container, warn)

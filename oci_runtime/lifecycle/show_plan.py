@@ -28,7 +28,8 @@ def _plan(config: Config, request: CreateRequest) -> Plan:
     fill_context(context, request, config)
     linux = config.get("linux", {})
     if "seccomp" in linux:
-        context.seccomp = SeccompFilter(Blob("seccomp"), 0, False)
+        notify = any(rule["action"] == "SCMP_ACT_NOTIFY" for rule in linux["seccomp"].get("syscalls", ()))
+        context.seccomp = SeccompFilter(Blob("seccomp"), 0, notify)
     context.start_socket = Socket("start")
     if config["process"].get("terminal"):
         context.console_socket = Socket("console")

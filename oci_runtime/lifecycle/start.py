@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 
 from oci_runtime.errors import PyociError, StateError
-from oci_runtime.lifecycle.hook_state import hook_state, oci_state, state_in_container
+from oci_runtime.lifecycle.hook_state import hook_state, oci_state, state_in_container, surroundings
 from oci_runtime.lifecycle.interruption import hold, release
 from oci_runtime.lifecycle.warnings import to_stderr
 from oci_runtime.linux.conversation import next_report, send_state
@@ -44,8 +44,10 @@ def start(root: str, container_id: str, warn: Callable[[str], None] = to_stderr,
         from oci_runtime.lifecycle.systemd import notify_socket
 
         notify = notify_socket(container, notify_host)
-    socket = _connect(container)
-    state = state_in_container(container.record, "created") if "startContainer" in container.record["hooks"] else b""
+    if container.record["start_descriptor"]:  # create has sent the state
+        socket, state = _take_channel(container), b""
+    else:
+        socket, state = _connect(container), startcontainer_state(container)
     send_state(socket, state)
     try:
         wait_for_exec(container, socket, None)
@@ -109,6 +111,25 @@ def _connect(container: Container) -> int:
     return socket.detach()
 
 
+def startcontainer_state(container: Container) -> bytes:
+    """What init needs for the startContainer hooks, if there are any."""
+    return state_in_container(container.record, "created") if "startContainer" in container.record["hooks"] else b""
+
+
+def _take_channel(container: Container) -> int:
+    """Of an init that a seccomp filter binds already: see op_start_channel() in native/init/report.c."""
+    from oci_runtime._shim import lib
+
+    record = container.record
+    pidfd = open_process(record["pid"], record["start_time"])
+    socket: int = lib.sys_pidfd_getfd(pidfd, record["start_descriptor"])
+    if pidfd >= 0:
+        posix.close(pidfd)
+    if socket < 0:
+        raise PyociError(f"cannot reach the container's init: {posix.strerror(-socket)}")
+    return socket
+
+
 def wait_for_exec(
     container: Container,
     socket: int,
@@ -121,14 +142,20 @@ def wait_for_exec(
     With `signals` one that ends commands raises Interrupted. `further` is the process of exec, else it is the
     container's own.
     """
+    hooks = not further and "startContainer" in container.record["hooks"]
     while True:
         if signals:
             signals.until_readable(socket)
         report = next_report(socket)
         if report is None:
+            if hooks:
+                raise _ended_in_hooks()
             return
         from oci_runtime._shim import lib  # not for a start that goes well
 
+        if report.kind == lib.REPORT_HOOKS_RAN:
+            hooks = False
+            continue
         if report.kind == lib.REPORT_NOT_EXECUTED:
             report = _with_reason(socket, report)
         if report.kind != lib.REPORT_LISTENER:
@@ -140,6 +167,12 @@ def wait_for_exec(
 def _with_reason(socket: int, report: Report) -> Report:
     """What init tells when it has looked for the reason, if its filter lets it look and no agent holds it up."""
     return next_report(socket, REASON_TIMEOUT) or report
+
+
+def _ended_in_hooks() -> PyociError:
+    from oci_runtime.linux.spawn_errors import ended_in_hooks
+
+    return ended_in_hooks()
 
 
 def _failure(container: Container, report: Report, plan: Plan | None) -> PyociError:
@@ -200,11 +233,12 @@ def run_poststart_hooks(container: Container, config: Config, warn: Callable[[st
     """
     from oci_runtime.linux.hooks import run_hooks
 
-    state = hook_state(container.record, "running")
+    record = container.record
+    state, around = hook_state(record, "running"), surroundings(record["bundle"], record["annotations"])
     container.unlock()
     try:
         release()
-        run_hooks(config["hooks"]["poststart"], "poststart", state)
+        run_hooks(config["hooks"]["poststart"], "poststart", state, around)
         hold()
     except BaseException:
         hold()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EACCES, EAGAIN, EINVAL, EISDIR, ENOENT, ENOEXEC, ENOMEM, ENOTDIR, EPERM, ETIMEDOUT
+from errno import EACCES, EAGAIN, EINVAL, EISDIR, ENOENT, ENOEXEC, ENOMEM, ENOTDIR, EPERM, EPROTO, ETIMEDOUT
 from posix import strerror
 
 from oci_runtime._shim import lib
@@ -47,6 +47,9 @@ _VERBS = {
     lib.OP_MEMORY_POLICY: "set_mempolicy",
     lib.OP_CPU_AFFINITY: "sched_setaffinity",
     lib.OP_SYNC: "the runtime did not answer",
+    lib.OP_HOOK_FILES: "cannot make the files that hooks read and write",
+    lib.OP_HOOKS_RAN: "cannot tell that the startContainer hooks have run",
+    lib.OP_START_CHANNEL: "cannot make the sockets for start",
     lib.OP_WAIT_START: "cannot wait for start",
     lib.OP_BOUNDING_SET: "cannot drop capabilities from the bounding set",
     lib.OP_INHERITED: "cannot close what the process is not to inherit",
@@ -77,6 +80,12 @@ _EXECUTION_HINTS = {
     EAGAIN: " (its user may have no more processes: RLIMIT_NPROC)",
     ENOMEM: " (RLIMIT_AS, RLIMIT_DATA or RLIMIT_STACK in /process/rlimits may be too low for it)",
 }
+
+# of hook.c
+_NOT_EXECUTED = "cannot execute: errno "
+FILTERED_CALLS = (
+    "a filter must allow what starts a hook: clone, dup3, execve, lseek, wait4, write, and ppoll for a timeout"
+)
 
 
 class HookError(PyociError):
@@ -173,6 +182,25 @@ def _hook_failed(operation: Operation, errno: int, text: str) -> PyociError:
         return HookError(
             f"{kind} hook {path}: still running after its timeout of {operation.n[2]} s ({operation.pointer})"
         )
-    if errno == EAGAIN and not text:
-        text = "its container may have no more processes (/linux/resources/pids/limit)"
-    return HookError(f"{kind} hook {path} failed: {text or strerror(errno)} ({operation.pointer})")
+    return HookError(f"{kind} hook {path} failed: {_why_hook_failed(kind, errno, text)} ({operation.pointer})")
+
+
+def _why_hook_failed(kind: str, errno: int, text: str) -> str:
+    """`text`: what the hook wrote and how it ended; with another error than EPROTO the call of init's that failed."""
+    if errno == EPROTO:
+        number = text[len(_NOT_EXECUTED) :].split(" ")[0] if text.startswith(_NOT_EXECUTED) else ""
+        return f"cannot execute it: {strerror(int(number))}" if number.isdecimal() else text
+    if errno == EAGAIN:
+        return "its container may have no more processes (/linux/resources/pids/limit)"
+    hint = ""
+    if kind == "startContainer" and errno != ENOMEM:
+        hint = "; " + FILTERED_CALLS
+    return f"{text}: {strerror(errno)}{hint}" if text else strerror(errno)
+
+
+def ended_in_hooks() -> HookError:
+    """init is gone, and has not told that the startContainer hooks have run."""
+    return HookError(
+        "init ended before the startContainer hooks had run; was it killed, or by the seccomp filter? "
+        f"{FILTERED_CALLS} (/hooks/startContainer)"
+    )

@@ -9,7 +9,7 @@ from oci_runtime.plan.masked_paths import plan_masked_paths
 from oci_runtime.plan.mounts import bind_propagation, plan_mounts, plan_read_only_tmpfs
 from oci_runtime.plan.namespaces import plan_namespaces
 from oci_runtime.plan.operations import Plan
-from oci_runtime.plan.process import plan_linux_process, plan_preparation, plan_process
+from oci_runtime.plan.process import plan_exec, plan_linux_process, plan_preparation, plan_process
 from oci_runtime.plan.readonly_paths import plan_readonly_paths
 from oci_runtime.plan.root import plan_enter_root, plan_root, plan_root_attributes
 from oci_runtime.plan.terminal import plan_terminal
@@ -17,7 +17,7 @@ from oci_runtime.plan.terminal import plan_terminal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oci_runtime.plan.context import Context
-    from oci_runtime.spec.types import Config
+    from oci_runtime.spec.types import Config, Process
 
 
 def plan_container(config: Config, context: Context) -> Plan:
@@ -48,7 +48,7 @@ def plan_container(config: Config, context: Context) -> Plan:
     plan_terminal(plan, process, context, bind_console=mounts)
     plan.add(lib.OP_DIRECTORY, "/process/cwd", (clean(process["cwd"]),))
     if hooks:
-        _plan_create_hooks(plan, config)
+        _plan_create_hooks(plan, config, context)
     if mounts:
         plan_read_only_tmpfs(plan, config, context)
         plan_root_attributes(plan, config, context)
@@ -63,19 +63,39 @@ def plan_container(config: Config, context: Context) -> Plan:
     plan_preparation(plan, process, context)
     plan.add(lib.OP_WORKING_DIRECTORY, "/process/cwd", (process["cwd"],), (2,))
     plan.add(lib.OP_SYNC, "", (), (lib.SYNC_READY,))
-    plan.add(lib.OP_WAIT_START, "", (), (context.start_socket if context.start_socket else -1,))
-    if hooks.get("startContainer"):
-        from oci_runtime.plan.hooks import plan_hooks
+    start_hooks = bool(hooks.get("startContainer"))
+    if context.waits_filtered():
+        # as with runc and crun the agent has the listener when `create` ends, and decides from the filter's beginning
+        plan.add(lib.OP_START_CHANNEL)
+        _plan_lowering(plan, process, context, start_hooks)
+        _plan_wait(plan, context)
+    else:
+        _plan_wait(plan, context)
+        _plan_lowering(plan, process, context, start_hooks)
+    if start_hooks:
+        from oci_runtime.plan.hooks import plan_start_container_hooks
 
-        plan_hooks(plan, config, "startContainer")
-    plan_process(plan, process, context)
+        plan_start_container_hooks(plan, config, context)
+    plan_exec(plan, process)
     return plan
 
 
-def _plan_create_hooks(plan: Plan, config: Config) -> None:
-    from oci_runtime.plan.hooks import plan_hooks
+def _plan_wait(plan: Plan, context: Context) -> None:
+    plan.add(lib.OP_WAIT_START, "", (), (context.start_socket if context.start_socket else -1,))
+
+
+def _plan_lowering(plan: Plan, process: Process, context: Context, hooks: bool) -> None:
+    if hooks:
+        from oci_runtime.plan.hooks import plan_hook_files
+
+        plan_hook_files(plan, context)
+    plan_process(plan, process, context)
+
+
+def _plan_create_hooks(plan: Plan, config: Config, context: Context) -> None:
+    from oci_runtime.plan.hooks import plan_create_container_hooks
 
     hooks = config["hooks"]
     if hooks.get("prestart") or hooks.get("createRuntime") or hooks.get("createContainer"):
         plan.add(lib.OP_SYNC, "/hooks", (), (lib.SYNC_HOOKS,))
-    plan_hooks(plan, config, "createContainer")
+    plan_create_container_hooks(plan, config, context)

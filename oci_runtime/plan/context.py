@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
     from oci_runtime.linux.cgroups.mounts import ContainerMounts
     from oci_runtime.plan.namespaces import Namespaces
-    from oci_runtime.plan.operations import Blob, Socket
+    from oci_runtime.plan.operations import Blob, Output, Socket
     from oci_runtime.spec.types import IDMapping
 
 
@@ -31,7 +31,7 @@ class Context:
     `selinux`: whether the kernel has it enabled; `mount_label`: the option that labels a new filesystem, or '';
     `mount_label_left_out`: whether planning had to leave linux.mountLabel out; `in_user_namespace`: of the container
     or of the runtime, so that the kernel lets no device be made; `keyring`: name of the session keyring or '';
-    `cgroup_mounts`: see cgroup_mounts.py.
+    `cgroup_mounts`: see cgroup_mounts.py; `hook_output`: the files that get the standard output and error of hooks.
     """
 
     __slots__ = (
@@ -42,6 +42,7 @@ class Context:
         "cgroup_mounts",
         "console_socket",
         "groups_denied",
+        "hook_output",
         "id_mappings",
         "in_user_namespace",
         "keyring",
@@ -76,3 +77,8 @@ class Context:
         self.console_socket: Socket | None = None
         self.start_socket: Socket | None = None
         self.seccomp: SeccompFilter | None = None
+        self.hook_output: tuple[Output | None, Output | None] = (None, None)
+
+    def waits_filtered(self) -> bool:
+        """Whether the filter is loaded before the process is told to start: that of a listener."""
+        return bool(self.start_socket and self.seccomp and self.seccomp.notify)

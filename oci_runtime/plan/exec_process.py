@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oci_runtime._shim import lib
 from oci_runtime.plan.operations import Directory, Plan
-from oci_runtime.plan.process import plan_linux_process, plan_preparation, plan_process
+from oci_runtime.plan.process import plan_exec, plan_linux_process, plan_preparation, plan_process
 from oci_runtime.plan.terminal import plan_terminal
 
 TYPE_CHECKING = False
@@ -31,4 +31,5 @@ def plan_exec_process(process: Process, linux: Linux, context: Context, root: st
     plan_preparation(plan, process, context)
     plan.add(lib.OP_SYNC, "", (), (lib.SYNC_READY,))
     plan_process(plan, process, context)
+    plan_exec(plan, process)
     return plan

@@ -131,6 +131,19 @@ class Socket(Descriptor):
         return f"socket({self.name})"
 
 
+class Output(Descriptor):
+    """A file that lifecycle/ has opened, where hooks write to."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: str, pointer: str) -> None:
+        super().__init__(pointer)
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"output({self.path})"
+
+
 class Blob:
     """Bytes that are only known when the plan is about to run: the compiled seccomp filter."""
 
@@ -181,7 +194,8 @@ class Plan:
                 break
             strings = [text[:1] if text.__class__ is tuple else text for text in operation.s]
             strings = [None if text.__class__ in (Blob, bytes) else text for text in strings]
-            found.append((operation.code, operation.pointer, strings, operation.n))
+            numbers = [number if number.__class__ is int else -1 for number in operation.n]
+            found.append((operation.code, operation.pointer, strings, numbers))
         found.append(len(self.operations) - len(found))
         found.reverse()
         return found

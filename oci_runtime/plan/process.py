@@ -47,8 +47,9 @@ def plan_preparation(plan: Plan, process: Process, context: Context) -> None:
 
 
 def plan_process(plan: Plan, process: Process, context: Context) -> None:
-    """The last steps, in an order that each of them needs: seccomp without noNewPrivileges needs CAP_SYS_ADMIN, the
-    working directory may need root's rights or the user's, and the filter binds whatever comes after it."""
+    """The last steps but plan_exec(), in an order that each of them needs: seccomp without noNewPrivileges needs
+    CAP_SYS_ADMIN, the working directory may need root's rights or the user's, and the filter binds whatever comes
+    after it."""
     if process.get("apparmorProfile") or process.get("selinuxLabel"):
         from oci_runtime.plan.lsm import plan_lsm_labels
 
@@ -68,14 +69,16 @@ def plan_process(plan: Plan, process: Process, context: Context) -> None:
         plan.add(lib.OP_NO_NEW_PRIVILEGES, "/process/noNewPrivileges")
     if context.seccomp and no_new_privileges:
         _plan_seccomp(plan, context)
-    plan_exec(plan, process)
 
 
 def plan_inherited(plan: Plan, process: Process, context: Context) -> None:
-    """Standard streams, descriptors, umask; and HOME, where env does not have it."""
+    """Standard streams, descriptors, umask; and HOME, where env has none or, as with runc, an empty one."""
     user = process.get("user", {})
     uid = user.get("uid", 0)
-    home = -1 if any(variable.startswith("HOME=") for variable in process.get("env", ())) else uid
+    home = uid
+    for variable in process.get("env", ()):
+        if variable.startswith("HOME="):
+            home = uid if variable == "HOME=" else -1
     descriptors = pack(f"={len(context.preserved)}I", *context.preserved)
     numbers = (uid, user.get("umask", -1), len(context.preserved), home)
     plan.add(lib.OP_INHERITED, "/process/user", (descriptors,), numbers)
@@ -101,10 +104,17 @@ def _plan_seccomp(plan: Plan, context: Context) -> None:
     )
 
 
-def plan_exec(plan: Plan, process: Process) -> None:
-    """execve(2). Of a variable that is there twice the last counts."""
+def environment(process: Process) -> tuple[str, ...]:
+    """The variables, but for an empty HOME. Of one that is there twice the last counts."""
     env: dict[str, str] = {}
     for variable in process.get("env", ()):
         env[variable.partition("=")[0]] = variable
-    args, variables = tuple(process["args"]), tuple(env.values())
+    if env.get("HOME") == "HOME=":
+        del env["HOME"]
+    return tuple(env.values())
+
+
+def plan_exec(plan: Plan, process: Process) -> None:
+    """execve(2)."""
+    args, variables = tuple(process["args"]), environment(process)
     plan.add(lib.OP_EXEC, "/process/args", (None, args, variables), (len(args), len(variables)))

@@ -10,6 +10,7 @@ from oci_runtime.state.codec import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, TypedDict
 
     from oci_runtime.linux.resctrl import Groups
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
         `cgroups` and `resctrl` what their managers recorded; `hooks` the kinds that the configuration has; `operations`
         Plan.after_start as JSON, text since it is written and read more often than looked at, '' if that is not known;
         `paused` that `pause` was called; `status` "creating", "created" or "running", which tells how far the
-        container's commands got, not whether it lives."""
+        container's commands got, not whether it lives; `keyring` the name of its session keyring, or '';
+        `own_pids` whether its pid namespace is its alone; `start_descriptor` that of init's which `start` takes,
+        0 if it connects."""
 
         version: int
         ociVersion: str
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
         operations: str
         paused: bool
         rootless: bool
+        keyring: str
+        own_pids: bool
+        start_descriptor: int
 
 
 VERSION = 2
@@ -72,6 +78,8 @@ def parse(data: bytes, path: str, container_id: str) -> Record:
             "(`pyoci delete --force` removes the container)"
         )
     for name, (is_valid, valid) in _FIELDS.items():
+        if name not in record and name in _LATER:
+            record[name] = _LATER[name](record)
         if name not in record or not is_valid(record[name]):
             raise damaged(path, f"/{name} {'must be' if name in record else 'is missing; it is'} {valid}")
     if record["id"] != container_id:
@@ -232,4 +240,13 @@ _FIELDS = {
     "operations": (_is_text, "a text"),
     "ociVersion": (_is_text, "a text"),
     "rootless": (_is_flag, "true or false"),
+    "keyring": (lambda value: value.__class__ is str and _is_name(value), "a name"),
+    "own_pids": (_is_flag, "true or false"),
+    "start_descriptor": (lambda value: _is_number(value, 1 << 30), "a descriptor"),
+}
+# Those that containers of an older pyoci do not have, and what is true of them.
+_LATER: dict[str, Callable[[dict[str, Any]], object]] = {
+    "keyring": lambda record: f"_ses.{record['id']}",
+    "own_pids": lambda record: "pid" in record["namespaces"],
+    "start_descriptor": lambda record: 0,
 }

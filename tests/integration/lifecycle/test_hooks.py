@@ -13,7 +13,7 @@ import pytest
 from containers import Bundle, Pyoci, Result, wait_for
 
 from oci_runtime.errors import PyociError
-from oci_runtime.linux.hooks import run_hook
+from oci_runtime.linux.hooks import Surroundings, run_hook
 
 KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 _OF_LIBC = 1 << 31 | 1 << 32  # signals 32 and 33, which posix_spawn(3) lets nobody touch
@@ -324,7 +324,7 @@ def test_a_hook_that_cannot_be_started_leaves_no_descriptor_open() -> None:
     """Not even one that validation did not let pass, which a record of an older version may have."""
     before = os.listdir("/proc/self/fd")
     with pytest.raises(ValueError, match="illegal environment"):
-        run_hook({"path": "/bin/true", "env": ["=x"]}, "poststop", "/hooks/poststop/0", b"{}")
+        run_hook({"path": "/bin/true", "env": ["=x"]}, "poststop", "/hooks/poststop/0", b"{}", Surroundings("/"))
     with pytest.raises(PyociError, match="No such file"):
-        run_hook({"path": "/no/such/hook"}, "poststop", "/hooks/poststop/0", b"{}")
+        run_hook({"path": "/no/such/hook"}, "poststop", "/hooks/poststop/0", b"{}", Surroundings("/"))
     assert os.listdir("/proc/self/fd") == before

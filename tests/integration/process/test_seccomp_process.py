@@ -1,17 +1,9 @@
-"""linux.seccomp in real containers: what the filter does to the process, from which moment on, and its listener."""
+"""linux.seccomp in real containers: what the filter does to the process, from which moment on."""
 
 from __future__ import annotations
 
-import array
-import fcntl
 import json
-import os
-import select
 import shutil
-import socket
-import struct
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +19,7 @@ NEEDED = """
     openat2 prctl prlimit64 read readlink rseq rt_sigaction rt_sigprocmask rt_sigreturn sendmsg set_robust_list
     set_tid_address setgid setgroups setresgid setresuid setuid stat statx umask uname vfork wait4 write
 """
-ALLOW, ERRNO, NOTIFY = "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_NOTIFY"
+ALLOW, ERRNO = "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"
 
 
 def refuse(*names: str, **more: Any) -> dict[str, Any]:
@@ -156,150 +148,3 @@ def test_a_damaged_entry_is_made_anew(bundle: Bundle, pyoci: Pyoci) -> None:
     entry.write_bytes(content)
     assert pyoci.run(bundle, check=False).code == 1
     assert entry.read_bytes() != bytes(content)
-
-
-# --- the listener
-
-RECV, SEND = 0xC0502100, 0xC0182101
-NOTIFICATION, RESPONSE = struct.Struct("=QIIiIQ6Q"), struct.Struct("=QqiI")
-
-
-class Agent:
-    """Listens at `path`; what comes is kept in `states`, and every notification is answered by `answer`."""
-
-    def __init__(self, path: Path, answer: Callable[[int], tuple[int, int]]) -> None:
-        self.path = path
-        self.states: list[dict[str, Any]] = []
-        self.calls: list[int] = []
-        self._answer = answer
-        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._server.bind(str(path))
-        self._server.listen()
-        self._stop, self._stopped = os.pipe()
-        self._listeners: list[int] = []
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while True:
-            ready, _, _ = select.select([self._server.fileno(), self._stop, *self._listeners], [], [])
-            if self._stop in ready:
-                return
-            for each in ready:
-                if each == self._server.fileno():
-                    self._accept()
-                else:
-                    self._respond(each)
-
-    def _accept(self) -> None:
-        connection, _ = self._server.accept()
-        with connection:
-            text, ancillary, _, _ = connection.recvmsg(1 << 16, socket.CMSG_SPACE(16))
-            descriptors = array.array("i")
-            for _, _, data in ancillary:
-                descriptors.frombytes(data[: len(data) - len(data) % 4])
-            while more := connection.recv(1 << 16):
-                text += more
-        self.states.append(json.loads(text))
-        self._listeners += descriptors
-
-    def _respond(self, listener: int) -> None:
-        buffer = bytearray(NOTIFICATION.size)
-        try:
-            fcntl.ioctl(listener, RECV, buffer)
-        except OSError:  # nobody is left who could call
-            self._listeners.remove(listener)
-            os.close(listener)
-            return
-        id, _, _, number, *_ = NOTIFICATION.unpack(buffer)
-        self.calls.append(number)
-        error, flags = self._answer(number)
-        try:
-            fcntl.ioctl(listener, SEND, RESPONSE.pack(id, 0, error, flags))
-        except FileNotFoundError:  # the caller has been killed meanwhile
-            return
-
-    def close(self) -> None:
-        os.close(self._stopped)
-        self._thread.join(10)
-        self._server.close()
-        for listener in self._listeners:
-            os.close(listener)
-        os.close(self._stop)
-
-
-GO_ON = (0, 1)  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
-MKDIR = {"x86_64": 83}.get(os.uname().machine, 34)
-
-
-@pytest.fixture
-def agent(directory: Path) -> Iterator[Agent]:
-    """Refuses mkdir(2) with EDOM, lets all else go on."""
-    agent = Agent(directory / "agent", lambda number: (-33, 0) if number == MKDIR else GO_ON)
-    yield agent
-    agent.close()
-
-
-def notify(agent: Agent, *names: str) -> dict[str, Any]:
-    return {
-        "defaultAction": ALLOW,
-        "listenerPath": str(agent.path),
-        "listenerMetadata": "about it",
-        "syscalls": [{"names": list(names), "action": NOTIFY}],
-    }
-
-
-@pytest.mark.parametrize("verb", ["run", "start"])
-def test_the_agent_decides(bundle: Bundle, pyoci: Pyoci, agent: Agent, nnp: bool, verb: str) -> None:
-    bundle.process["user"] = {"uid": 1000, "gid": 1000}
-    bundle.linux["seccomp"] = notify(agent, "mkdir", "mkdirat", "chdir", "capset", "setresuid", "execve")
-    bundle.config["annotations"] = {"of": "the container"}
-    bundle.shell("echo here; mkdir /tmp/d || true; sleep 60")
-    container = pyoci.run_detached(bundle) if verb == "run" else pyoci.create(bundle).start()
-    container.expect("Numerical argument out of domain")
-    (state,) = agent.states
-    assert state["ociVersion"] == state["state"]["ociVersion"]
-    assert state["fds"] == ["seccompFd"]
-    assert state["pid"] == state["state"]["pid"] == container.pid
-    assert state["metadata"] == "about it"
-    assert state["state"]["id"] == container.id
-    assert state["state"]["status"] == "creating"
-    assert state["state"]["bundle"] == str(bundle.path)
-    assert state["state"]["annotations"] == {"of": "the container"}
-    assert MKDIR in agent.calls
-
-
-def test_the_agent_decides_for_exec(bundle: Bundle, pyoci: Pyoci, agent: Agent, nnp: bool) -> None:
-    bundle.linux["seccomp"] = notify(agent, "mkdir", "mkdirat")
-    container = pyoci.run_detached(bundle.args("/bin/sleep", "60"))
-    done = container.exec("mkdir", "/tmp/d", check=False)
-    assert "Numerical argument out of domain" in done.err
-    _, state = agent.states
-    assert state["state"]["pid"] == container.pid != state["pid"]
-    assert state["state"]["status"] == "running"
-
-
-def test_the_agent_decides_in_a_user_namespace(bundle: Bundle, pyoci: Pyoci, agent: Agent, nnp: bool) -> None:
-    bundle.user_namespace()
-    bundle.linux["seccomp"] = notify(agent, "mkdir", "mkdirat", "setresuid", "capset")
-    done = pyoci.run(bundle.args("mkdir", "/tmp/d"), check=False)
-    assert "Numerical argument out of domain" in done.err
-    assert len(agent.states) == 1
-
-
-def test_nobody_listens(bundle: Bundle, pyoci: Pyoci, directory: Path) -> None:
-    bundle.linux["seccomp"] = {
-        "defaultAction": ALLOW,
-        "listenerPath": str(directory / "none"),
-        "syscalls": [{"names": ["mkdir"], "action": NOTIFY}],
-    }
-    done = pyoci.run(bundle, check=False)
-    assert done.code != 0
-    assert "/linux/seccomp/listenerPath" in done.err
-
-
-def test_a_listener_needs_a_path(bundle: Bundle, pyoci: Pyoci) -> None:
-    bundle.linux["seccomp"] = {"defaultAction": ALLOW, "syscalls": [{"names": ["mkdir"], "action": NOTIFY}]}
-    done = pyoci.run(bundle, check=False)
-    assert done.code != 0
-    assert "/linux/seccomp/listenerPath" in done.err
