@@ -73,9 +73,15 @@ static void close_some(const struct init *init, const char *path)
     kept_count = left;
 }
 
-/* Takes the descriptor of a mount that has been attached at `path`, to be kept or closed. */
+/* Takes the descriptor of a mount that has been attached at `path`, to be kept or closed. One on "/" is the root. */
 int keep_mount(struct init *init, const char *path, int mount)
 {
+    if (text_equal(path, "/")) {
+        close_some(init, path);
+        sys_close(init->root_fd);
+        init->root_fd = mount;
+        return 0;
+    }
     uint32_t last = last_need(init, path);
     close_some(init, path);
     if (last > init->op && kept_count == KEPT_AT_MOST)

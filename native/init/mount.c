@@ -69,18 +69,36 @@ static int open_destination(struct init *init, const char *path, int type, int64
     return fd;
 }
 
+/* Where a mount goes. The root itself is covered by one on "/" alone: what an image has led there by a link would cover
+ * all of it. */
+static int move_onto(struct init *init, int mount, int destination, const char *path, int type)
+{
+    struct statx place, root;
+    int error = sys_statx(destination, "", AT_EMPTY_PATH, &place);
+    if (error)
+        return error;
+    int onto_directory = (place.stx_mode & MODE_TYPE) == MODE_DIRECTORY;
+    if (onto_directory != (type == MODE_DIRECTORY)) { /* move_mount(2) would only say EINVAL */
+        text_append(init->detail, sizeof init->detail,
+                    onto_directory ? "the destination is a directory, and the source is a file"
+                                   : "the destination is a file, and the source is a directory");
+        return -E_NOTDIR;
+    }
+    int is_root = place.stx_attributes & STATX_ATTR_MOUNT_ROOT && !text_equal(path, "/") &&
+                  !sys_statx(init->root_fd, "", AT_EMPTY_PATH, &root) && place.stx_mnt_id == root.stx_mnt_id;
+    if (is_root) {
+        text_append(init->detail, sizeof init->detail, "a symbolic link leads to the root itself");
+        return -E_BUSY;
+    }
+    return sys_move_mount(mount, destination, "");
+}
+
 static int attach(struct init *init, int mount, const char *path, int type, int64_t flags)
 {
     int destination = open_destination(init, path, type, flags);
     if (destination < 0)
         return destination;
-    /* move_mount(2) would only say EINVAL */
-    int is_directory = (file_mode(destination) & MODE_TYPE) == MODE_DIRECTORY;
-    int error = is_directory == (type == MODE_DIRECTORY) ? sys_move_mount(mount, destination, "") : -E_NOTDIR;
-    if (error == -E_NOTDIR)
-        text_append(init->detail, sizeof init->detail,
-                    is_directory ? "the destination is a directory, and the source is a file"
-                                 : "the destination is a file, and the source is a directory");
+    int error = move_onto(init, mount, destination, path, type);
     sys_close(destination);
     return error;
 }
@@ -292,9 +310,7 @@ int op_mount(struct init *init, const struct plan_op *op)
     if (!error)
         error = set_attributes(mount, op->n[2] & MS_REC ? AT_RECURSIVE : 0, 0, 0, op->n[2] & ~(int64_t)MS_REC);
     if (!error)
-        error = sys_move_mount(mount, destination, "");
-    if (error && (file_mode(destination) & MODE_TYPE) != MODE_DIRECTORY)
-        text_append(init->detail, sizeof init->detail, "the destination is no directory"), error = -E_NOTDIR;
+        error = move_onto(init, mount, destination, op_text(init, op, 2), MODE_DIRECTORY);
     sys_close(destination);
     if (!error)
         return keep_mount(init, op_text(init, op, 2), mount);

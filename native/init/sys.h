@@ -119,7 +119,7 @@ static inline long sys_write(int fd, const void *buffer, size_t size)
 }
 static inline int sys_statx(int fd, const char *path, int flags, struct statx *out)
 {
-    return (int)SYS5(SYS_statx, fd, path, flags, STATX_BASIC_STATS, out);
+    return (int)SYS5(SYS_statx, fd, path, flags, STATX_BASIC_STATS | STATX_MNT_ID, out);
 }
 static inline int sys_mkdirat(int dir, const char *path, int mode)
 {
