@@ -37,7 +37,9 @@ def plan_root(plan: Plan, config: Config, context: Context) -> None:
 
 
 def plan_enter_root(plan: Plan, config: Config, context: Context) -> None:
-    """The change of root, and then linux.rootfsPropagation: an unbindable root would let no path be made read-only."""
+    """The change of root, and then linux.rootfsPropagation: an unbindable root would let no path be made read-only.
+
+    Private or slave it has been from the start (`bind_propagation`), and mounts that were made shared since stay it."""
     if not context.namespaces.has("mount"):
         code = lib.OP_CHROOT
     elif context.no_pivot:
@@ -46,8 +48,9 @@ def plan_enter_root(plan: Plan, config: Config, context: Context) -> None:
         code = lib.OP_PIVOT_ROOT
     plan.add(code, "/root/path")
     propagation = config.get("linux", {}).get("rootfsPropagation")
-    if propagation and context.namespaces.has("mount"):
-        numbers = (0, 0, 0, 0, 0, PROPAGATION[propagation])
+    kind = PROPAGATION[propagation] if propagation else 0
+    if kind and not kind & (PRIVATE | SLAVE) and context.namespaces.has("mount"):
+        numbers = (0, 0, 0, 0, 0, kind)
         plan.add(lib.OP_MOUNT_ATTRIBUTES, "/linux/rootfsPropagation", (None, None, "/"), numbers)
 
 

@@ -228,6 +228,35 @@ def test_shared_bind_mount_in_a_shared_root(bundle: Bundle, pyoci: Pyoci, host: 
     assert not host_sees(source / "out")
 
 
+@pytest.mark.parametrize("option", ["shared", "rshared"])
+@pytest.mark.parametrize(
+    ("root", "kinds"),
+    [
+        ("private", {"shared"}),
+        ("rprivate", {"shared"}),
+        ("slave", {"shared", "master"}),
+        ("rslave", {"shared", "master"}),
+    ],
+)
+def test_shared_bind_mount_in_another_root(
+    bundle: Bundle, pyoci: Pyoci, host: HostMounts, root: str, kinds: set[str], option: str
+) -> None:
+    """A peer group of its own, which rootfsPropagation does not take away; the host sees nothing of it."""
+    source = host.tmpfs("source", propagation="shared")
+    (source / "out").mkdir()
+    bundle.linux["rootfsPropagation"] = root
+    bundle.mount("/mnt", "bind", str(source), ["rbind", option])
+    bundle.mount("/mnt2", "tmpfs", "tmpfs", [option])
+    bundle.capabilities("CAP_SYS_ADMIN")
+    container = running(pyoci, bundle)
+    mounts = parse(Path(f"/proc/{container.pid}/mountinfo").read_text())
+    assert mounts["/mnt"].propagation_kinds == kinds
+    assert mounts["/mnt2"].propagation_kinds == {"shared"}
+    assert "shared" not in mounts["/"].propagation_kinds
+    container.exec("mount", "-t", "tmpfs", "none", "/mnt/out")
+    assert not host_sees(source / "out")
+
+
 def test_recursive_propagation_reaches_mounts_below(bundle: Bundle, pyoci: Pyoci, host: HostMounts) -> None:
     source = host.tmpfs("source", propagation="shared")
     (source / "below").mkdir()
