@@ -5,6 +5,7 @@ DESTDIR ?=
 LIBDIR = $(PREFIX)/lib/pyoci
 BENCH_FLAGS ?=
 VM_FLAGS ?=
+DIFFERENTIAL_FLAGS ?= --examples 1000
 
 VENV = .venv
 VPYTHON = $(VENV)/bin/python
@@ -13,8 +14,8 @@ SITE = $$($(VPYTHON) -c 'import sysconfig; print(sysconfig.get_path("platlib"))'
 # generates files knows of another that does the same.
 LOCKED = exec 9> build/.lock && flock 9 &&
 GENERATED = oci_runtime/init oci_runtime/spec/_checker.py oci_runtime/schemas oci_runtime/_shim.c oci_runtime/_libseccomp.c oci_runtime/_libsystemd.py
-CHECKED = oci_runtime schemas native scripts bench conformance vm tests setup.py
-C_SOURCES = $(shell find native tests bench -name '*.[ch]')
+CHECKED = oci_runtime schemas native scripts bench conformance differential vm tests setup.py
+C_SOURCES = $(shell find native tests bench differential -name '*.[ch]')
 # Where tests find their helpers, as pytest does: in their own folder unless it is a package.
 TEST_HELPERS = $(shell for folder in $$(find tests -type d -not -name __pycache__); do \
 	[ -e $$folder/__init__.py ] || printf '%s:' $$folder; done)
@@ -70,6 +71,11 @@ endif
 # As expected? Without peers, and without a page.
 conformance-check: conformance-programs build
 	$(VPYTHON) -m conformance run --runtime build/pyoci --json build/conformance/native.json
+
+# The same configurations and commands with pyoci, runc and crun: differential/README.md. `make test` has a short run of it.
+.PHONY: differential
+differential: deps-test build
+	$(VPYTHON) -m differential run $(DIFFERENTIAL_FLAGS)
 
 # A Debian machine with systemd, cgroup v2 or v1, AppArmor: docs/vm.md. It needs little of the host but its processor.
 .PHONY: vm vm-test vm-shell

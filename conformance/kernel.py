@@ -8,7 +8,10 @@ import os
 MS_REC = 0x4000
 MS_PRIVATE = 1 << 18
 MS_SHARED = 1 << 20
-_CLONE_NEWNS = 0x20000
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWNET = 0x40000000
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -27,9 +30,14 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
     _check(_libc.mount(texts[0], texts[1], texts[2], ctypes.c_ulong(flags), texts[3]), f"mount on {target}")
 
 
+def new_namespaces(flags: int) -> None:
+    """unshare(2)"""
+    _check(_libc.unshare(flags), "unshare")
+
+
 def new_mount_namespace() -> None:
     """unshare(2) with CLONE_NEWNS"""
-    _check(_libc.unshare(_CLONE_NEWNS), "unshare")
+    new_namespaces(CLONE_NEWNS)
 
 
 def adopt_orphans() -> None:

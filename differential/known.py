@@ -1,0 +1,183 @@
+"""The rules, in the order in which they are tried: docs/differences.md has the reason of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from differential.compare import Difference
+from differential.rules import Rule
+
+_ALL: dict[str, tuple[int, ...]] = {"runc": (), "crun": ()}
+_RUNC: dict[str, tuple[int, ...]] = {"runc": ()}
+_CRUN: dict[str, tuple[int, ...]] = {"crun": ()}
+_MOUNT = r"(report|hook-\w+)/N/mounts/[^/]+"
+
+
+def _linux(difference: Difference) -> dict[str, Any]:
+    linux = difference.case.config.get("linux")
+    return linux if isinstance(linux, dict) else {}
+
+
+def _names(difference: Difference, name: str) -> list[str]:
+    found = _linux(difference).get(name)
+    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
+
+
+def _path(difference: Difference) -> str:
+    """The path in a place such as report/0/mounts/~proc~keys#2/options."""
+    parts = difference.place.split("/")
+    return parts[3].partition("#")[0].replace("~", "/") if len(parts) > 3 else ""
+
+
+def _masked(difference: Difference, _: str) -> bool:
+    return _path(difference) in _names(difference, "maskedPaths")
+
+
+def _theirs(test: Callable[[Any, Any], bool]) -> Callable[[Difference, str], bool]:
+    return lambda difference, peer: test(difference.ours, difference.theirs[peer])
+
+
+def _in_user_namespace(difference: Difference, _: str) -> bool:
+    namespaces = _linux(difference).get("namespaces")
+    return any(isinstance(each, dict) and each.get("type") == "user" for each in namespaces or [])
+
+
+def _says(runtime: str, *words: str) -> Callable[[Difference, str], bool]:
+    """One of the words is in what the runtime said; "" is the peer."""
+    return lambda difference, peer: any(word in difference.messages.get(runtime or peer, "") for word in words)
+
+
+def _parents(difference: Difference, peer: str) -> bool:
+    theirs = difference.theirs[peer]
+    more = set(theirs) - set(difference.ours)
+    return set(difference.ours) <= set(theirs) and bool(more)
+
+
+def _same_set(ours: Any, theirs: Any) -> bool:
+    return sorted(map(str, ours)) == sorted(map(str, theirs))
+
+
+def _verbs(difference: Difference) -> list[str]:
+    return [step["verb"] for step in difference.case.steps]
+
+
+def _failed(difference: Difference, peer: str) -> bool:
+    """The peer does what pyoci refuses."""
+    return difference.ours is False and difference.theirs[peer] is True
+
+
+def _refuses(difference: Difference, peer: str) -> bool:
+    """The peer refuses what pyoci does."""
+    return difference.ours is True and difference.theirs[peer] is False
+
+
+def _pyoci_says(*words: str) -> Callable[[Difference, str], bool]:
+    return lambda d, peer: _failed(d, peer) and any(word in d.messages.get("pyoci", "") for word in words)
+
+
+def _peer_says(*words: str) -> Callable[[Difference, str], bool]:
+    return lambda d, peer: _refuses(d, peer) and any(word in d.messages.get(peer, "") for word in words)
+
+
+def _on_cgroups(difference: Difference, _: str) -> bool:
+    """The mount is of cgroups, or below such a mount."""
+    path = _path(difference)
+    mounts = difference.case.config.get("mounts")
+    for mount in mounts if isinstance(mounts, list) else []:
+        if isinstance(mount, dict) and mount.get("type") in ("cgroup", "cgroup2"):
+            destination = str(mount.get("destination"))
+            if path == destination or path.startswith(f"{destination.rstrip('/')}/"):
+                return True
+    return path.startswith("/sys/fs/cgroup")
+
+
+def _mode(value: Any) -> str:
+    return str(value[0]) if isinstance(value, list) and value else ""
+
+
+def _made_by_crun(ours: Any, theirs: Any) -> bool:
+    """Only what crun gives to a mount point is different: 0700 to a file, the sticky bit of a directory."""
+    same = isinstance(ours, list) and isinstance(theirs, list) and ours[1:] == theirs[1:]
+    return same and _mode(theirs) in ("0o100700", "0o41755", "0o100755")
+
+
+def _empty_devices(ours: Any, theirs: Any) -> bool:
+    same = isinstance(ours, list) and isinstance(theirs, list) and ours[1:] == theirs[1:]
+    return same and _mode(theirs) in ("0o100000", "0o100700", "0o100755")
+
+
+_STATE_PLACE = r"hook-\w+/N/state"
+
+RULES: tuple[Rule, ...] = (
+    # --- mounts
+    Rule("masks", _ALL, rf"{_MOUNT}/(options|source|superblock|root|type|propagation|parent)", _masked),
+    Rule("masks", _ALL, r"report/N/paths/[^/]+/(stat|writable|open)", _masked),
+    Rule("cgroup-mounts", _ALL, rf"{_MOUNT}/\w+", _on_cgroups),
+    Rule("cgroup-mounts", _ALL, r"report/N/(paths|tree)/[^/]+(/\w+)?", _on_cgroups),
+    Rule("mount-order", _ALL, r"(report|hook-\w+)/N/mounts/order", _theirs(_same_set)),
+    Rule(
+        "superblocks-writable",
+        _RUNC,
+        rf"{_MOUNT}/superblock",
+        _theirs(lambda ours, theirs: str(theirs).split(",") == ["ro", *str(ours).split(",")[1:]]),
+    ),
+    Rule("superblocks-writable", _RUNC, r"report/N/paths/.*/writable", _theirs(lambda o, t: (o, t) == (-13, -30))),
+    Rule(
+        "devices-of-user-namespaces",
+        _ALL,
+        rf"{_MOUNT.replace('[^/]+', '~dev~[^/]+')}/(options|propagation|source|superblock|root)",
+        _in_user_namespace,
+    ),
+    Rule("devices-of-user-namespaces", _ALL, r"tree/~dev~.*", _theirs(_empty_devices)),
+    Rule("mqueue-owner", _ALL, r"report/N/(paths/~dev~mqueue/stat|tree/~dev~mqueue)", _in_user_namespace),
+    Rule(
+        "slaves",
+        _ALL,
+        rf"{_MOUNT}/propagation",
+        _theirs(lambda o, t: o == ["master of the host"] and t == []),
+    ),
+    Rule("crun-mount-points", _CRUN, r"(report/N/)?(tree|paths)/.*", _theirs(_made_by_crun)),
+    Rule("crun-core", _CRUN, r"report/N/tree/~dev~core"),
+    Rule("crun-core", _CRUN, r"report/N/paths/~dev/entries", _theirs(lambda o, t: {*t} - {*o} == {"core"})),
+    Rule("crun-shm", _CRUN, rf"{_MOUNT.replace('[^/]+', '~dev~shm~inner')}/\w+"),
+    Rule("crun-shm", _CRUN, r"report/N/mounts/order", _theirs(lambda o, t: {*t} - {*o} == {"/dev/shm/inner"})),
+    Rule("crun-shm", _CRUN, r"report/N/tree/~dev~shm.*"),
+    # --- cgroups
+    Rule("cgroup-parents", _ALL, r"left/cgroups", _parents),
+    Rule("pids-zero", _RUNC, r"step N \w+/process/cgroups/.*pids.max", _theirs(lambda o, t: t == "1\n")),
+    Rule("kernel-tcp", _RUNC, r"step N \w+/process/cgroups/.*kmem.tcp.limit_in_bytes"),
+    # --- hooks
+    Rule("hook-files", _ALL, r"hook-\w+/N/fds"),
+    Rule("hook-signals", _ALL, r"hook-\w+/N/status/SigIgn", _theirs(lambda o, t: o == ["0000000180000000"])),
+    Rule("crun-signals", _CRUN, r"(hook-\w+|report)/N/(blocked|status/SigBlk)", _theirs(lambda o, t: len(t) > 0)),
+    Rule("crun-hooks", _CRUN, r"hook-\w+/N/(umask|status/Umask|limits|groups|status/Groups)"),
+    Rule("crun-hooks", _CRUN, _STATE_PLACE + r"/(pid|status|bundle)", lambda d, _: "startContainer" in d.place),
+    Rule("crun-hooks", _CRUN, r"hooks", _theirs(lambda o, t: {*t} - {*o} == {"hook-poststart"})),
+    Rule("crun-hooks", _CRUN, r"hook-poststart/.*", lambda d, _: d.ours == "(nothing)"),
+    Rule("hook-status", _RUNC, _STATE_PLACE + "/status", _theirs(lambda o, t: (o, t) == ("created", "creating"))),
+    Rule("hook-limits", _RUNC, r"hook-createContainer/N/limits"),
+    Rule("poststop", _RUNC, r"step N delete/ok", _says("pyoci", "poststop hook")),
+    Rule("start-errors", _ALL, r"step N (start|run)/ok", _pyoci_says("exec: ", "startContainer hook")),
+    # --- processes
+    Rule("no-capabilities", _RUNC, r"report/N/(status/Cap\w+|calls/\w+|mknod|paths/.*)", lambda d, _: _no_sets(d)),
+    Rule("exec-oom", _ALL, r"report/N/proc/oom_score_adj", lambda d, _: "exec" in _verbs(d)),
+    Rule("exec-files", _RUNC, r"report/N/fds", lambda d, _: "exec" in _verbs(d)),
+    # --- what is refused
+    Rule("crun-exec-status", _CRUN, r"step N exec/code", _theirs(lambda o, t: (o, t) == (255, 1))),
+    Rule("runc-update-panic", _RUNC, r"step N update/ok", _peer_says("panic: runtime error")),
+    Rule("delete-created", _RUNC, r"step N delete/ok", _pyoci_says("that is not stopped: created")),
+    Rule("bind-by-type", _RUNC, r"step N (create|run)/ok", _peer_says("no such device")),
+    Rule("time-offsets", _RUNC, r"step N (create|run)/ok", _peer_says("timens_offsets")),
+    Rule(
+        "absolute-paths",
+        _ALL,
+        r"step N (create|run)/ok",
+        _pyoci_says("must be the absolute path", "must be an absolute path"),
+    ),
+)
+
+
+def _no_sets(difference: Difference) -> bool:
+    process = difference.case.config.get("process")
+    return isinstance(process, dict) and not process.get("capabilities")
