@@ -22,18 +22,9 @@ static int copy_content(int from, int to)
     return (int)got;
 }
 
-/* Opens a regular file that is open with O_PATH, by its descriptor: its name may be a device's by now. */
-static int open_regular(struct init *init, int file)
-{
-    char path[64] = "self/fd/";
-    int proc = open_procfs(init);
-    text_append_number(path, sizeof path, file);
-    return proc < 0 ? proc : sys_openat(proc, path, O_RDONLY, 0);
-}
-
 static int copy_regular(struct init *init, int file, int to, const char *name)
 {
-    int in = open_regular(init, file);
+    int in = reopen(init, file, O_RDONLY);
     if (in < 0)
         return in;
     int out = sys_openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);

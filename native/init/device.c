@@ -159,13 +159,15 @@ int op_directory(struct init *init, const struct plan_op *op)
 static int open_terminal(struct init *init, int *peer)
 {
     int unlock = 0;
-    int master = open_in_root(init, "/dev/pts/ptmx", O_RDWR | O_NOCTTY, RESOLVE_NO_SYMLINKS);
+    int device = open_in_root(init, "/dev/pts/ptmx", O_PATH, RESOLVE_NO_SYMLINKS);
+    if (device < 0)
+        return device;
+    int genuine = filesystem_magic(device) == DEVPTS_SUPER_MAGIC && is_device(device, MODE_CHARACTER, 5, 2);
+    int master = genuine ? reopen(init, device, O_RDWR | O_NOCTTY) : -E_NODEV;
+    sys_close(device);
     if (master < 0)
         return master;
-    int error =
-        filesystem_magic(master) == DEVPTS_SUPER_MAGIC && is_device(master, MODE_CHARACTER, 5, 2) ? 0 : -E_NODEV;
-    if (!error)
-        error = (int)SYS3(SYS_ioctl, master, TIOCSPTLCK, &unlock);
+    int error = (int)SYS3(SYS_ioctl, master, TIOCSPTLCK, &unlock);
     if (!error)
         error = *peer = (int)SYS3(SYS_ioctl, master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (error < 0) {

@@ -60,6 +60,7 @@ int file_mode(int fd);
 int is_device(int fd, uint32_t type, uint32_t major, uint32_t minor);
 long filesystem_magic(int fd);
 int open_procfs(struct init *init);
+int reopen(struct init *init, int file, int flags);
 int write_procfs(struct init *init, const char *directory, const char *file, const char *text);
 
 /* kept.c */
@@ -133,7 +134,7 @@ int op_exec(struct init *init, const struct plan_op *op);
 void explain_execution(struct init *init, int error);
 
 /* passwd.c */
-void home_variable(const struct init *init, uint32_t uid, char *variable, size_t size);
+void home_variable(struct init *init, uint32_t uid, char *variable, size_t size);
 
 /* hook.c */
 int op_hook_files(struct init *init, const struct plan_op *op);

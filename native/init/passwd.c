@@ -42,13 +42,18 @@ static int is_uid(const char *field, uint32_t uid)
 }
 
 /* "HOME=/root", and "HOME=/" for a user that is not to be found. */
-void home_variable(const struct init *init, uint32_t uid, char *variable, size_t size)
+void home_variable(struct init *init, uint32_t uid, char *variable, size_t size)
 {
-    struct reader reader = {.fd = open_in_root(init, "/etc/passwd", O_RDONLY | O_NONBLOCK, 0), .left = PASSWD_AT_MOST};
+    int file = open_in_root(init, "/etc/passwd", O_PATH, 0);
+    struct reader reader = {.fd = NO_FD, .left = PASSWD_AT_MOST};
+    if (file >= 0 && (file_mode(file) & MODE_TYPE) == MODE_REGULAR)
+        reader.fd = reopen(init, file, O_RDONLY);
+    if (file >= 0)
+        sys_close(file);
     char field[512];
     variable[0] = 0;
     text_append(variable, size, "HOME=");
-    if (reader.fd >= 0 && (file_mode(reader.fd) & MODE_TYPE) == MODE_REGULAR) {
+    if (reader.fd >= 0) {
         for (int end = 0; end >= 0;) {
             int found = 0, column = 0;
             do {

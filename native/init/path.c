@@ -197,6 +197,16 @@ int open_procfs(struct init *init)
     return init->procfs_fd = fd;
 }
 
+/* Opens what is open with O_PATH, and has been looked at, by its descriptor: its name may be another file's by now, a
+ * device's that already opening has an effect on. */
+int reopen(struct init *init, int file, int flags)
+{
+    char path[64] = "self/fd/";
+    int proc = open_procfs(init);
+    text_append_number(path, sizeof path, file);
+    return proc < 0 ? proc : sys_openat(proc, path, flags, 0);
+}
+
 /* Writes to a file of procfs, `directory`/`file` below its root, in one write(2). */
 int write_procfs(struct init *init, const char *directory, const char *file, const char *text)
 {

@@ -177,18 +177,19 @@ int op_bounding_set(struct init *init, const struct plan_op *op)
 }
 
 /* A stream that is the host's null device becomes the container's, which the process may open again. */
-static void replace_null_device(const struct init *init, int stream)
+static void replace_null_device(struct init *init, int stream)
 {
-    int fd = open_in_root(init, "/dev/null", O_RDWR, RESOLVE_NO_SYMLINKS);
-    if (fd >= 0 && is_device(fd, MODE_CHARACTER, 1, 3))
-        SYS3(SYS_dup3, fd, stream, 0);
+    int device = open_in_root(init, "/dev/null", O_PATH, RESOLVE_NO_SYMLINKS);
+    int fd = device >= 0 && is_device(device, MODE_CHARACTER, 1, 3) ? reopen(init, device, O_RDWR) : NO_FD;
+    if (device >= 0)
+        sys_close(device);
     if (fd >= 0)
-        sys_close(fd);
+        SYS3(SYS_dup3, fd, stream, 0), sys_close(fd);
 }
 
 /* The process must be able to open its standard streams again by /dev/stdin. What does not let its owner be changed is
  * as good as it gets. */
-static void own_streams(const struct init *init, uint32_t uid)
+static void own_streams(struct init *init, uint32_t uid)
 {
     for (int fd = 0; fd < 3; fd++) {
         struct statx st;

@@ -99,7 +99,7 @@ def test_tmpcopyup(bundle: Bundle, pyoci: Pyoci, directory: Path) -> None:
     """A file that becomes a device when it has been looked at: the device was opened, and what it holds copied, of a
     disk of the host's as well. The null device holds nothing.
 
-    Fails with open_regular() (copy_up.c) opening the file by its name.
+    Fails with copy_regular() (copy_up.c) opening the file by its name.
     """
     volume = directory / "volume"
     volume.mkdir()
