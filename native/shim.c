@@ -505,6 +505,15 @@ int sys_prlimit(int pid, int resource, uint64_t soft, uint64_t hard)
     return result(syscall(SYS_prlimit64, pid, resource, &limit, NULL));
 }
 
+/* The soft and the hard limit of the runtime itself. */
+int sys_getrlimit(int resource, uint64_t *limits)
+{
+    struct rlimit64 limit = {0, 0};
+    int error = result(syscall(SYS_prlimit64, 0, resource, NULL, &limit));
+    limits[0] = limit.rlim_cur, limits[1] = limit.rlim_max;
+    return error;
+}
+
 int sys_subreaper(void)
 {
     return result(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));

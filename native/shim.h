@@ -45,6 +45,7 @@ int sys_setns(int fd, int type);
 int sys_unshare(int flags);
 int sys_not_dumpable(void);
 int sys_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
+int sys_getrlimit(int resource, uint64_t *limits);
 int sys_subreaper(void);
 int sys_close_on_exec(unsigned first);
 int sys_signalfd(uint64_t mask);

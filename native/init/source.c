@@ -28,9 +28,9 @@ static int ask_runtime(struct init *init, int fd)
     int received = NO_FD;
     if (!error)
         error = receive_descriptor(init, &received);
-    if (error && fd >= 0)
-        sys_close(fd);
-    return error ? error : fd < 0 ? received : fd;
+    if (fd >= 0)
+        sys_close(fd); /* what comes back is the same tree */
+    return error ? error : received;
 }
 
 int op_open_tree(struct init *init, const struct plan_op *op)

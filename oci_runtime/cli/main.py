@@ -16,6 +16,7 @@ from __future__ import annotations
 import posix
 import sys
 from _signal import SIG_DFL, signal
+from errno import EMFILE, ENFILE
 
 from oci_runtime.cli.options import boolean, check_count, parse
 from oci_runtime.errors import PyociError, SpecError, UsageError
@@ -296,7 +297,18 @@ def _failure_of_the_machine(error: OSError | MemoryError) -> str:
     return f"{error.filename}: {what}" if error.filename else what
 
 
+def _is_out_of_descriptors(error: Exception) -> bool:
+    """Of a module that cannot be loaded there are only words, and an errno where ld.so finds no words either."""
+    if isinstance(error, OSError):
+        return error.errno in (EMFILE, ENFILE)
+    text = str(error)
+    return isinstance(error, ImportError) and ("Too many open files" in text or f"Error {EMFILE}" in text)
+
+
 def _internal_error(options: GlobalOptions, error: Exception) -> None:
+    if _is_out_of_descriptors(error):
+        _report(options, f"{options.failure[0]}too many open files: pyoci needs more than it may have (ulimit -n)")
+        return
     what = " ".join(str(error).split())
     _report(options, f"pyoci: internal error: {type(error).__name__}: {what}")
     _trace(options, error)

@@ -16,7 +16,7 @@ from oci_runtime.lifecycle.undo import Undo
 from oci_runtime.lifecycle.warnings import to_stderr
 from oci_runtime.linux import spawn
 from oci_runtime.linux.cpu_affinity import reset_affinity
-from oci_runtime.linux.descriptors import close_descriptors, open_descriptors
+from oci_runtime.linux.descriptors import OpenFilesLimit, close_descriptors, open_descriptors
 from oci_runtime.linux.processes import open_process
 from oci_runtime.plan.context import Context
 from oci_runtime.plan.exec_process import plan_exec_process
@@ -80,7 +80,7 @@ def _check_console(request: ExecRequest, process: Process) -> None:
 class _Exec:
     """The steps, each registering its undo."""
 
-    __slots__ = ("config", "container", "manager", "process", "request", "signals", "undo", "warn")
+    __slots__ = ("config", "container", "manager", "open_files", "process", "request", "signals", "undo", "warn")
 
     def __init__(
         self,
@@ -98,6 +98,8 @@ class _Exec:
         self.undo = undo
         self.warn = warn
         self.manager: Manager | None = None
+        self.open_files = OpenFilesLimit()
+        self.open_files.make_room(0)
         self.signals: Signals | None = None
 
     def run(self) -> tuple[spawn.Child, int]:
@@ -117,6 +119,7 @@ class _Exec:
 
             raise with_limit(error, self.manager, self._resources()) from error
         wait_for_exec(self.container, child.socket, plan, self.signals, child)
+        self.open_files.restore()
         hold()
         posix.close(child.socket)
         return child, master
@@ -136,6 +139,7 @@ class _Exec:
         context = Context(record["bundle"], Namespaces(self.config.get("linux", {})))
         context.capabilities = available_capabilities("user" in record["namespaces"])
         context.preserved = self.request.preserve_fds
+        context.open_files = self.open_files.too_low_for_init
         context.keyring = record["keyring"]
         context.groups_denied = (record["rootless"] or posix.geteuid() != 0) and self._groups_denied()
         seccomp = self.config.get("linux", {}).get("seccomp")
@@ -237,6 +241,7 @@ class _Exec:
         return master
 
     def _finish(self, child: spawn.Child) -> None:
+        self.open_files.restore_for(child.pid)
         if self.process.get("rlimits"):
             from oci_runtime.linux.rlimits import set_rlimits
 

@@ -15,7 +15,7 @@ from oci_runtime.lifecycle.oom_score_adj import spawn_process
 from oci_runtime.lifecycle.undo import Undo
 from oci_runtime.linux import spawn
 from oci_runtime.linux.cpu_affinity import reset_affinity
-from oci_runtime.linux.descriptors import close_descriptors, is_directory, open_descriptors
+from oci_runtime.linux.descriptors import OpenFilesLimit, close_descriptors, is_directory, open_descriptors
 from oci_runtime.linux.processes import start_time
 from oci_runtime.plan.container import plan_container
 from oci_runtime.plan.context import Context
@@ -37,20 +37,22 @@ if TYPE_CHECKING:
     from oci_runtime.plan.operations import Plan
     from oci_runtime.spec.types import Config
     from oci_runtime.state.record import Record
-    from oci_runtime.state.store import Container
 
 
 class Launched:
-    """A container whose init is ready. `master` is the terminal's other end, or -1; `plan` explains init's failures."""
+    """A container whose init is ready. `master` is the terminal's other end, or -1; `plan` explains init's failures;
+    `open_files` is restored before anything else is executed."""
 
-    __slots__ = ("child", "config", "container", "master", "plan", "undo")
+    __slots__ = ("cgroups", "child", "config", "container", "master", "open_files", "plan", "undo")
 
-    def __init__(self, config: Config, container: Container, child: spawn.Child, plan: Plan, undo: Undo) -> None:
-        self.config = config
-        self.container = container
+    def __init__(self, making: _Launch, child: spawn.Child, plan: Plan) -> None:
+        self.config = making.config
+        self.cgroups = making.cgroups.manager
+        self.container = making.container
+        self.open_files = making.open_files
         self.child = child
         self.plan = plan
-        self.undo = undo
+        self.undo = making.undo
         self.master = -1
 
 
@@ -137,6 +139,7 @@ class _Launch:
         "linux",
         "listener",
         "namespaces",
+        "open_files",
         "request",
         "resctrl",
         "rootless",
@@ -153,6 +156,8 @@ class _Launch:
         self.namespaces = Namespaces(self.linux)
         self.joined: list[int] = []
         self.listener = False  # init loads a filter that has one before it waits for `start`
+        self.open_files = OpenFilesLimit()
+        self.open_files.make_room(0)
         self.rootless = is_rootless() if request.rootless is None else request.rootless
         self.cgroups = ContainerCgroups(request, config, self.namespaces, self.rootless)
         self.resctrl = self._resctrl_groups()
@@ -164,6 +169,7 @@ class _Launch:
         self.container = store.create(self.request.root, self._record(), text)
         if "poststop" in self.container.record["hooks"]:
             self.undo.add(self._run_poststop_hooks)
+            self.undo.add(self.open_files.restore)
         self.undo.add(self.container.close)
         self.undo.add(self._forget)
         self.undo.reserve(self.container.parent)
@@ -179,7 +185,7 @@ class _Launch:
         descriptors = self._open_descriptors(plan)
         try:
             child = self._spawn(plan, descriptors)
-            launched = Launched(self.config, self.container, child, plan, self.undo)
+            launched = Launched(self, child, plan)
             self._converse(launched, wait_for_start)
         except SystemCallError as error:
             from oci_runtime.lifecycle.limit_errors import with_limit
@@ -254,6 +260,7 @@ class _Launch:
 
     def _plan(self, wait_for_start: bool) -> Plan:
         context = Context(self.request.bundle, self.namespaces)
+        context.open_files = self.open_files.too_low_for_init
         fill_context(context, self.request, self.config)
         if context.keyring:  # who can guess it could make it before, or join it, and put keys in
             context.keyring += f"-{posix.urandom(16).hex()}"
@@ -285,6 +292,7 @@ class _Launch:
 
     def _open_descriptors(self, plan: Plan) -> int:
         """Opens them; returns a descriptor of the user namespace that was needed for it, or -1."""
+        self.open_files.make_room(len(plan.descriptors) + len(plan.operations))  # and init may keep a mount of each
         if posix.geteuid() == 0:
             self._open_as_root(plan)
             return -1
@@ -409,6 +417,7 @@ class _Launch:
                 raise spawn.failure(report, launched.plan)
             else:
                 if not mounted:
+                    self.open_files.restore_for(child.pid)
                     if sources:
                         sources.close()
                     self.cgroups.apply_devices()  # when the mounts are done, and before any hook, as runc has it
@@ -426,8 +435,10 @@ class _Launch:
         hooks = self.config["hooks"]
         state = hook_state(self.container.record, "created")
         around = surroundings(self.request.bundle, self.config.get("annotations", {}))
+        self.open_files.restore()
         run_hooks(hooks.get("prestart", ()), "prestart", state, around, child.pidfd)
         run_hooks(hooks.get("createRuntime", ()), "createRuntime", state, around, child.pidfd)
+        self.open_files.make_room(0)
         child.answer(state_in_container(self.container.record, "created") if hooks.get("createContainer") else b"")
 
     def _finish(self, launched: Launched, wait_for_start: bool) -> None:

@@ -38,6 +38,7 @@ def run(request: RunRequest, warn: Callable[[str], None] = to_stderr) -> int:
 
             notify = notify_socket(launched.container, request.notify_socket)
         _start(launched, signals, warn)
+        launched.open_files.restore()
     except BaseException:
         launched.undo.run(warn)
         raise
@@ -73,6 +74,8 @@ def _wait(launched: Launched, signals: Signals, notify: NotifySocket | None) -> 
     child = launched.child
     launched.undo.forget()
     launched.container.close()
+    if launched.cgroups:
+        launched.cgroups.close()
     posix.close(child.socket)
     return wait(child.pid, child.pidfd, launched.master, signals, notify)
 

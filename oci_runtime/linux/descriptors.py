@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import posix
+from errno import EMFILE
 
-from oci_runtime._shim import lib
+from oci_runtime._shim import ffi, lib
 from oci_runtime.errors import PyociError, SystemCallError
 from oci_runtime.plan.operations import Device, DeviceNodes, Directory, Program, Tree
+from oci_runtime.plan.process import OPEN_FILES_OF_INIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ AT_RECURSIVE = 0x8000
 AT_SYMLINK_NOFOLLOW = 0x100
 OPEN_TREE_CLONE = 1
 PROC_SUPER_MAGIC = 0x9FA0  # statfs(2)
+RLIMIT_NOFILE = 7  # getrlimit(2)
+# what the runtime has open besides the plan's descriptors: cgroups, namespaces, sockets
+_HANDFUL = 96
 
 
 def is_directory(path: str) -> bool:
@@ -25,6 +30,45 @@ def is_directory(path: str) -> bool:
         return posix.stat(path).st_mode & 0o170000 == 0o040000
     except (OSError, ValueError):
         return False
+
+
+class OpenFilesLimit:
+    """RLIMIT_NOFILE while a process is made for a container: raised where that takes more, but for nothing that the
+    process or a hook inherits. `soft`, `hard`: as it was.
+    """
+
+    __slots__ = ("_raised", "hard", "soft")
+
+    def __init__(self) -> None:
+        limits = ffi.new("uint64_t[2]")
+        lib.sys_getrlimit(RLIMIT_NOFILE, limits)
+        self.soft, self.hard = int(limits[0]), int(limits[1])
+        self._raised = False
+
+    def make_room(self, descriptors: int) -> None:
+        """For so many besides a handful, as far as one may: root may exceed the hard limit."""
+        wanted = descriptors + _HANDFUL
+        if wanted <= self.soft:
+            return
+        self._raised = True
+        if lib.sys_prlimit(0, RLIMIT_NOFILE, wanted, max(wanted, self.hard)):
+            lib.sys_prlimit(0, RLIMIT_NOFILE, min(wanted, self.hard), self.hard)
+
+    def restore(self) -> None:
+        """For the runtime itself."""
+        if self._raised:
+            lib.sys_prlimit(0, RLIMIT_NOFILE, self.soft, self.hard)
+
+    def restore_for(self, init: int) -> None:
+        """For init, when it has made the mounts; what is too low for it is set last, see plan_open_files()."""
+        if self._raised:
+            soft = max(self.soft, OPEN_FILES_OF_INIT)
+            lib.sys_prlimit(init, RLIMIT_NOFILE, soft, max(soft, self.hard))
+
+    @property
+    def too_low_for_init(self) -> tuple[int, int] | None:
+        """The limit as it was, if init itself has to set it."""
+        return (self.soft, self.hard) if self._raised and self.soft < OPEN_FILES_OF_INIT else None
 
 
 def open_descriptors(plan: Plan) -> None:
@@ -68,7 +112,8 @@ def _open_tree(tree: Tree) -> int:
     path = tree.path.encode("utf-8", "surrogateescape")
     fd: int = lib.sys_open_tree(AT_FDCWD, path, flags)
     if fd < 0:
-        raise SystemCallError(f"cannot open {tree.path}", -fd, tree.pointer)
+        hint = ", for too many mounts must be open at once (ulimit -Hn)" if fd == -EMFILE else ""
+        raise SystemCallError(f"cannot open {tree.path}{hint}", -fd, tree.pointer)
     try:
         if tree.must_be_proc and lib.sys_filesystem_magic(fd) != PROC_SUPER_MAGIC:
             raise PyociError(f"only a procfs can be bound on /proc, and {tree.path} is none ({tree.pointer})")

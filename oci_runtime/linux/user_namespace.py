@@ -44,6 +44,17 @@ def mapping_text(mappings: Sequence[IDMapping]) -> str:
 
 def namespace_with(uids: Sequence[IDMapping], gids: Sequence[IDMapping]) -> int:
     """A descriptor of a user namespace that nobody is in, with these mappings: for id-mapped mounts."""
+    try:
+        return _namespace_with(uids, gids)
+    except OSError as error:
+        raise _no_namespace(error.errno or 0) from error
+
+
+def _no_namespace(errno: int) -> SystemCallError:
+    return SystemCallError("cannot make a user namespace for an id-mapped mount", errno, "/mounts")
+
+
+def _namespace_with(uids: Sequence[IDMapping], gids: Sequence[IDMapping]) -> int:
     read, write = posix.pipe()
     ready, started = posix.pipe()
     pid = posix.fork()
@@ -56,7 +67,7 @@ def namespace_with(uids: Sequence[IDMapping], gids: Sequence[IDMapping]) -> int:
     try:
         errno = int(posix.read(ready, 16) or b"5")
         if errno:
-            raise SystemCallError("cannot make a user namespace for an id-mapped mount", errno, "/mounts")
+            raise _no_namespace(errno)
         map_ids(pid, uids, gids)
         return posix.open(f"/proc/{pid}/ns/user", posix.O_RDONLY | posix.O_CLOEXEC)
     finally:

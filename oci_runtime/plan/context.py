@@ -31,7 +31,8 @@ class Context:
     `selinux`: whether the kernel has it enabled; `mount_label`: the option that labels a new filesystem, or '';
     `mount_label_left_out`: whether planning had to leave linux.mountLabel out; `in_user_namespace`: of the container
     or of the runtime, so that the kernel lets no device be made; `keyring`: name of the session keyring or '';
-    `cgroup_mounts`: see cgroup_mounts.py; `hook_output`: the files that get the standard output and error of hooks.
+    `cgroup_mounts`: see cgroup_mounts.py; `hook_output`: the files that get the standard output and error of hooks;
+    `open_files`: RLIMIT_NOFILE that the process inherits although it is too low for init, soft and hard.
     """
 
     __slots__ = (
@@ -50,6 +51,7 @@ class Context:
         "mount_label_left_out",
         "namespaces",
         "no_pivot",
+        "open_files",
         "preserved",
         "rootfs",
         "seccomp",
@@ -70,6 +72,7 @@ class Context:
         self.mount_label_left_out = False
         self.selinux = True
         self.no_pivot = False
+        self.open_files: tuple[int, int] | None = None
         self.preserved: Sequence[int] = ()
         self.rootfs = ""
         self.bind_propagation = 0

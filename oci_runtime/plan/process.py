@@ -58,7 +58,7 @@ def plan_process(plan: Plan, process: Process, context: Context) -> None:
     plan.add(lib.OP_WORKING_DIRECTORY, "/process/cwd", (cwd,), (1,))
     plan_bounding_set(plan, process, context)
     plan_inherited(plan, process, context)
-    plan_open_files(plan, process)
+    plan_open_files(plan, process, context)
     no_new_privileges = process.get("noNewPrivileges", False)
     if context.seccomp and not no_new_privileges:
         _plan_seccomp(plan, context)
@@ -84,13 +84,15 @@ def plan_inherited(plan: Plan, process: Process, context: Context) -> None:
     plan.add(lib.OP_INHERITED, "/process/user", (descriptors,), numbers)
 
 
-def plan_open_files(plan: Plan, process: Process) -> None:
+def plan_open_files(plan: Plan, process: Process, context: Context) -> None:
     """RLIMIT_NOFILE, where init could not work with it: the runtime sets the other limits, before `start`."""
     for i, rlimit in enumerate(process.get("rlimits", ())):
         if rlimit["type"] == "RLIMIT_NOFILE" and rlimit["soft"] < OPEN_FILES_OF_INIT:
             # as int64, which a hard limit of infinity is -1 in
             hard = rlimit["hard"] if rlimit["hard"] < 1 << 63 else rlimit["hard"] - (1 << 64)
             plan.add(lib.OP_OPEN_FILES, f"/process/rlimits/{i}", (), (rlimit["soft"], hard))
+    if context.open_files and not any(rlimit["type"] == "RLIMIT_NOFILE" for rlimit in process.get("rlimits", ())):
+        plan.add(lib.OP_OPEN_FILES, "", (), context.open_files)
 
 
 def _plan_seccomp(plan: Plan, context: Context) -> None:
