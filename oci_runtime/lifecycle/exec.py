@@ -229,7 +229,10 @@ class _Exec:
 
                 raise ended(child, "the process was executed", self.manager, self._resources())
             if report.kind == lib.REPORT_CONSOLE:
+                from oci_runtime.lifecycle.terminal import prepare
+
                 master = report.descriptor
+                prepare(master)
             elif report.kind == lib.REPORT_SYNC:
                 break
             elif self.manager and spawn.waits_for_cgroup(report):

@@ -110,14 +110,16 @@ class _Foreground:
         if ended is None:
             ended = _reap(self._pid)  # it may have ended before SIGCHLD was blocked
         while ended is None:
-            for fd, events in poller.poll():
+            for fd, events in poller.poll(self._terminal.timeout if self._terminal else None):
                 if fd == self._signals.source:
                     ended = self._signalled()
                 elif self._notify and fd == self._notify.fd:
                     if self._notify.forward(posix.getpid()):
                         poller.unregister(fd)
                 elif self._terminal:
-                    self._terminal.ready(fd, events, poller)
+                    self._terminal.ready(fd, events)
+            if self._terminal and self._terminal.timeout:
+                self._terminal.look_again()
         if self._terminal:
             self._terminal.drain()
         return ended
@@ -129,7 +131,7 @@ class _Foreground:
             if number == SIGCHLD:
                 child_changed = True
             elif number == SIGWINCH and self._terminal:
-                self._terminal.resize()
+                self._terminal.resized()
             else:
                 lib.sys_pidfd_send_signal(self._pidfd, number)
         return _reap(self._pid) if child_changed else None

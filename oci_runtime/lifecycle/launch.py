@@ -402,7 +402,10 @@ class _Launch:
 
                 raise ended(child, "the container was created", self.cgroups.manager, self.linux.get("resources"))
             if report.kind == lib.REPORT_CONSOLE:
+                from oci_runtime.lifecycle.terminal import prepare
+
                 launched.master = report.descriptor
+                prepare(launched.master)
             elif spawn.waits_for_cgroup(report):
                 self.cgroups.place(child.pid)
                 child.go()

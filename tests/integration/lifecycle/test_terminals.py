@@ -7,6 +7,7 @@ import fcntl
 import os
 import pty
 import select
+import shlex
 import socket
 import struct
 import subprocess
@@ -248,6 +249,126 @@ def test_much_output_while_much_is_typed(bundle: Bundle, pyoci: Pyoci) -> None:
     assert shown.rstrip().endswith(b"100000")
     os.close(write)
     assert process.wait(60) == 0
+
+
+LINES = "echo one; echo two; stty size"
+
+
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_a_line_feed_is_one_on_a_terminal_and_in_a_file(bundle: Bundle, pyoci: Pyoci, verb: str) -> None:
+    """It is our terminal that goes to the beginning of the line; the container's has our size from the start."""
+    bundle.process["terminal"] = verb == "run"
+    bundle.shell(LINES).save()
+    argv = ["run", "--bundle", str(bundle.path), pyoci.new_id()]
+    if verb == "exec":
+        argv = ["exec", "--tty", pyoci.run_detached(bundle.args("sleep", "1000")).id, "sh", "-c", LINES]
+    terminal = AtTerminal(pyoci, *argv)
+    assert terminal.expect("99\r\n") == "one\r\ntwo\r\n33 99\r\n"
+    assert terminal.end() == 0
+    done = pyoci(*argv)
+    assert done.out.startswith("one\ntwo\n")
+    assert "\r" not in done.out
+
+
+def test_console_socket_leaves_the_terminal_as_it_is(bundle: Bundle, pyoci: Pyoci, console: Console) -> None:
+    """It is for the engine to decide."""
+    bundle.process["terminal"] = True
+    container = pyoci.run_detached(bundle.shell("echo one; sleep 1000"), "--console-socket", console.path)
+    master = console.receive()
+    assert read_until(master, "\n") == "one\r\n"
+    container.kill()
+    os.close(master)
+
+
+def test_the_size_is_that_of_any_of_our_streams(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.process["terminal"] = True
+    bundle.shell("stty size").save()
+    master, slave = pty.openpty()
+    resize(slave, 21, 43)
+    before = termios.tcgetattr(slave)
+    process = pyoci.spawn("run", "--bundle", str(bundle.path), pyoci.new_id(), stdin=subprocess.DEVNULL, stdout=slave)
+    assert read_until(master, "\n") == "21 43\r\n"
+    assert process.wait(60) == 0
+    assert termios.tcgetattr(slave) == before
+    os.close(master)
+    os.close(slave)
+
+
+@pytest.mark.parametrize("text", ["", "line\n", "in the middle of a line"])
+def test_the_end_of_what_is_typed(bundle: Bundle, pyoci: Pyoci, text: str) -> None:
+    bundle.process["terminal"] = True
+    done = pyoci.run(bundle.shell("cat > /typed; echo end"), input=text)
+    assert done.out.endswith("end\n")
+    assert (bundle.rootfs / "typed").read_text() == text
+
+
+def test_a_signal_ends_the_process_and_the_terminal_is_restored(bundle: Bundle, pyoci: Pyoci) -> None:
+    terminal = _run(bundle, pyoci, "sh", "-c", "trap 'exit 4' TERM; echo ready; while :; do sleep 0.01; done")
+    terminal.expect("ready")
+    terminal.process.terminate()
+    assert terminal.end() == 4
+
+
+def test_signals_do_not_wait_for_who_reads(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.process["terminal"] = True
+    bundle.args("sh", "-c", "trap 'echo > /ended; exit 3' TERM; yes & while :; do sleep 0.01; done").save()
+    process = pyoci.spawn("run", "--bundle", str(bundle.path), pyoci.new_id(), stdout=subprocess.PIPE)
+    assert process.stdout
+    writing = os.open(f"/proc/{process.pid}/fd/1", os.O_WRONLY)
+    wait_for(lambda: not select.select([], [writing], [], 0)[1], what="the pipe is full")
+    os.close(writing)
+    process.terminate()
+    wait_for((bundle.rootfs / "ended").exists)
+    process.stdout.read()
+    assert process.wait(60) == 3
+
+
+def test_a_terminal_that_goes_away(bundle: Bundle, pyoci: Pyoci, directory: Path) -> None:
+    bundle.process["terminal"] = True
+    bundle.args("sh", "-c", "trap 'exit 6' HUP; echo ready; while :; do sleep 0.01; done").save()
+    master, slave = pty.openpty()
+    with (directory / "errors").open("wb") as errors:
+        process = pyoci.spawn(
+            *("run", "--bundle", str(bundle.path), pyoci.new_id()),
+            stdin=slave,
+            stdout=slave,
+            stderr=errors,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+    os.close(slave)
+    read_until(master, "ready")
+    os.close(master)
+    assert process.wait(60) == 6
+    assert (directory / "errors").read_text() == ""
+
+
+def test_in_the_background(bundle: Bundle, pyoci: Pyoci) -> None:
+    """The terminal is another job's: it stays as it is, and nothing typed there is the container's, nor its end."""
+    bundle.process["terminal"] = True
+    bundle.args("sh", "-c", "echo ready; read line; echo got-$line; exit 7").save()
+    master, slave = pty.openpty()
+    command = shlex.join(pyoci.command("run", "--bundle", str(bundle.path), pyoci.new_id()))
+    script = f"set -m; {command} & read line; echo shell-$line; fg > /dev/null"
+    before = termios.tcgetattr(slave)
+    shell = subprocess.Popen(
+        ["bash", "-c", script],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    read_until(master, "ready")
+    assert termios.tcgetattr(slave) == before
+    os.write(master, b"one\n")
+    read_until(master, "shell-one")
+    wait_for(lambda: not termios.tcgetattr(slave)[3] & termios.ICANON)
+    os.write(master, b"two\n")
+    read_until(master, "got-two")
+    assert shell.wait(60) == 7
+    os.close(master)
+    os.close(slave)
 
 
 def test_terminal_without_a_terminal_of_ours(bundle: Bundle, pyoci: Pyoci) -> None:
