@@ -41,7 +41,8 @@ enum plan_code {
 
     /* the tree of mounts; every path is resolved inside the new root */
     OP_HOST_PROPAGATION, /* n0: MS_ flags for "/" */
-    OP_ROOTFS,           /* s0: its path; n0: descriptor of a detached mount, n1: propagation, n2: recursive */
+    OP_ROOTFS,           /* s0: its path; n0: descriptor of a detached mount, n1: propagation, n2: recursive,
+                            n3: in a mount namespace that is not the container's own */
     OP_ROOTFS_DIRECTORY, /* n0: descriptor of a directory, there is no mount namespace; -1: "/", as it is */
     OP_MOUNT,            /* s0: type, s1: source, s2: destination, s3: list of n0 options; n1: MOUNT_ATTR_ to set,
                             n2: propagation, n3: MOUNT_ flags below */

@@ -430,6 +430,11 @@ int sys_open_tree(int dir, const char *path, unsigned flags)
     return result(syscall(SYS_open_tree, dir, path, flags | OPEN_TREE_CLOEXEC));
 }
 
+int sys_umount(const char *path, int flags)
+{
+    return result(syscall(SYS_umount2, path, flags));
+}
+
 struct tree_of {
     int process;
     int root;

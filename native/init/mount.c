@@ -140,13 +140,16 @@ int op_rootfs(struct init *init, const struct plan_op *op)
 {
     int error = set_attributes((int)op->n[0], op->n[2] ? AT_RECURSIVE : 0, 0, 0, op->n[1]);
     int place = sys_openat(AT_FDCWD, op_text(init, op, 0), O_PATH | O_DIRECTORY, 0);
-    if (place == -E_ACCES)
+    if (place == -E_ACCES && !op->n[3])
         place = sys_openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
     if (!error)
         error = place < 0 ? place : sys_move_mount((int)op->n[0], place, "");
     if (place >= 0)
         sys_close(place);
     init->root_fd = (int)op->n[0];
+    /* where the host's mount is shared the container's mounts would be made in its peers, too */
+    if (!error && op->n[3])
+        error = set_attributes(init->root_fd, AT_RECURSIVE, 0, 0, MS_PRIVATE);
     return error;
 }
 

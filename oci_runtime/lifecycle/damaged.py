@@ -38,6 +38,10 @@ def delete_damaged(root: str, container_id: str, warn: Callable[[str], None]) ->
         if not wait_for_end(pidfd, DEATH_TIMEOUT):
             raise PyociError(f"process {known['pid']} of container {container_id} does not end after SIGKILL")
         posix.close(pidfd)
+    if "mount" not in known.get("namespaces", ()):
+        from oci_runtime.linux.inherited_mounts import unmount
+
+        unmount(container.directory)
     if known.get("resctrl"):
         from oci_runtime.linux.resctrl import remove_groups
 

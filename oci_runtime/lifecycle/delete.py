@@ -88,6 +88,10 @@ def kill_and_destroy(container: Container, warn: Callable[[str], None]) -> None:
     _kill(container, manager)
     if manager:
         manager.delete()
+    if "mount" not in container.record["namespaces"]:
+        from oci_runtime.linux.inherited_mounts import unmount
+
+        unmount(container.directory)
     if container.record["resctrl"]:
         from oci_runtime.linux.resctrl import remove_groups
 

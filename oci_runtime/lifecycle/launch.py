@@ -181,6 +181,8 @@ class _Launch:
         self.undo.add(self.cgroups.remove, on_record=True)
         self.cgroups.make(self.container, self.warn)
         plan = self._plan(wait_for_start)
+        if not self.namespaces.has("mount"):
+            self._note_inherited_mounts()
         self.undo.add(lambda: close_descriptors(plan))
         descriptors = self._open_descriptors(plan)
         try:
@@ -203,6 +205,12 @@ class _Launch:
             from oci_runtime.lifecycle.own_namespaces import refuse_own_namespaces
 
             refuse_own_namespaces(self.namespaces, self.joined, self.linux)
+
+    def _note_inherited_mounts(self) -> None:
+        from oci_runtime.linux.inherited_mounts import note, unmount
+
+        note(self.container.directory, self.container.record["rootfs"])
+        self.undo.add(lambda: unmount(self.container.directory), on_record=True)
 
     def _close_namespaces(self) -> None:
         while self.joined:

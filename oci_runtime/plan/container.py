@@ -41,9 +41,10 @@ def plan_container(config: Config, context: Context) -> Plan:
 
         plan_hostname(plan, config)
     plan_root(plan, config, context)
-    mounts = context.namespaces.has("mount")
+    mounts = context.mounts
     if mounts:
         plan_mounts(plan, config, context)
+    if mounts or not context.in_user_namespace:
         plan_devices(plan, config, context)
     plan_terminal(plan, process, context, bind_console=mounts)
     plan.add(lib.OP_DIRECTORY, "/process/cwd", (clean(process["cwd"]),))

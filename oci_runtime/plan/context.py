@@ -27,6 +27,7 @@ class SeccompFilter:
 class Context:
     """Facts and options, with the values of a plain `create` as root.
 
+    `mounts`: whether anything is mounted, in the container's mount namespace or in the one that it inherits;
     `capabilities`: bits that can be granted here; `capabilities_denied`: those that planning had to leave out;
     `selinux`: whether the kernel has it enabled; `mount_label`: the option that labels a new filesystem, or '';
     `mount_label_left_out`: whether planning had to leave linux.mountLabel out; `in_user_namespace`: of the container
@@ -49,6 +50,7 @@ class Context:
         "keyring",
         "mount_label",
         "mount_label_left_out",
+        "mounts",
         "namespaces",
         "no_pivot",
         "open_files",
@@ -75,6 +77,7 @@ class Context:
         self.open_files: tuple[int, int] | None = None
         self.preserved: Sequence[int] = ()
         self.rootfs = ""
+        self.mounts = True
         self.bind_propagation = 0
         self.cgroup_mounts: ContainerMounts | None = None
         self.console_socket: Socket | None = None

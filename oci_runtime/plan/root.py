@@ -20,20 +20,26 @@ def rootfs_path(config: Config, bundle: str) -> str:
 
 
 def plan_root(plan: Plan, config: Config, context: Context) -> None:
-    """Makes the root filesystem known to init, mounted where the container has a mount namespace."""
+    """Makes the root filesystem known to init. It is mounted where there is to be any mount, in the runtime's mount
+    namespace if the container has none of its own."""
     path = rootfs_path(config, context.bundle)
     context.rootfs = clean(path)
-    if not context.namespaces.has("mount"):
+    own = context.namespaces.has("mount")
+    context.mounts = own or bool(config.get("mounts") or config["root"].get("readonly"))
+    if not context.mounts:
         directory = Directory(path, "/root/path")
         plan.needs(directory)
         plan.add(lib.OP_ROOTFS_DIRECTORY, "/root/path", (), (directory,))
         return
     tree = Tree(path, True, "/root/path")
     plan.needs(tree)
-    plan.add(lib.OP_HOST_PROPAGATION, "/linux/rootfsPropagation", (), (SLAVE | REC,))
+    if own:
+        plan.add(lib.OP_HOST_PROPAGATION, "/linux/rootfsPropagation", (), (SLAVE | REC,))
     # pivot_root(2) wants no shared root; "shared" means a new peer group, without the host, and comes later
     propagation = context.bind_propagation or PRIVATE
-    plan.add(lib.OP_ROOTFS, "/root/path", (path,), (tree, propagation & ~REC, int(bool(propagation & REC))))
+    plan.add(
+        lib.OP_ROOTFS, "/root/path", (path,), (tree, propagation & ~REC, int(propagation & REC != 0), int(not own))
+    )
 
 
 def plan_enter_root(plan: Plan, config: Config, context: Context) -> None:
@@ -49,12 +55,12 @@ def plan_enter_root(plan: Plan, config: Config, context: Context) -> None:
     plan.add(code, "/root/path")
     propagation = config.get("linux", {}).get("rootfsPropagation")
     kind = PROPAGATION[propagation] if propagation else 0
-    if kind and not kind & (PRIVATE | SLAVE) and context.namespaces.has("mount"):
+    if kind and not kind & (PRIVATE | SLAVE) and context.mounts:
         numbers = (0, 0, 0, 0, 0, kind)
         plan.add(lib.OP_MOUNT_ATTRIBUTES, "/linux/rootfsPropagation", (None, None, "/"), numbers)
 
 
 def plan_root_attributes(plan: Plan, config: Config, context: Context) -> None:
     """root.readonly, when nothing needs to be written any more."""
-    if context.namespaces.has("mount") and config["root"].get("readonly"):
+    if config["root"].get("readonly"):
         plan.add(lib.OP_MOUNT_ATTRIBUTES, "/root/readonly", (None, None, "/"), (0, RDONLY))

@@ -53,6 +53,8 @@ def validate_config(config: Config, *, process_required: bool = True) -> list[Pr
     mounts = config.get("mounts", [])
     for i in range(len(mounts)):
         _mount(mounts[i], f"/mounts/{i}", namespaces, linux, problems)
+    if mounts and "mount" not in namespaces:
+        _inherited_mounts(config, namespaces, problems)
     if "hooks" in config:
         from oci_runtime.spec.validate_hooks import validate_hooks
 
@@ -151,6 +153,18 @@ def _mount(mount: Mount, at: str, namespaces: dict[str, str], linux: Linux, prob
         from oci_runtime.spec.validate_ids import validate_id_mapped_mount
 
         validate_id_mapped_mount(mount, at, bind, namespaces, linux, problems)
+
+
+def _inherited_mounts(config: Config, namespaces: dict[str, str], problems: list[Problem]) -> None:
+    """Without a mount namespace of its own the container's mounts are made in the runtime's."""
+    if "user" in namespaces:
+        problems.append(
+            Problem("/mounts", 'needs a "mount" namespace in /linux/namespaces, since the user namespace owns no other')
+        )
+    elif clean(config.get("root", {}).get("path", "") or "rootfs") == "/":
+        problems.append(
+            Problem("/mounts", 'needs a "mount" namespace in /linux/namespaces, or they would cover the host\'s own')
+        )
 
 
 def _proc_mount(mount: Mount, at: str, bind: bool, problems: list[Problem]) -> None:
