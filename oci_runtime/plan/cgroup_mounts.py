@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oci_runtime._shim import lib
 from oci_runtime.paths import clean
-from oci_runtime.plan.mount_options import NODEV, NOEXEC, NOSUID, RDONLY, REC, MountOptions
+from oci_runtime.plan.mount_options import NODEV, NOEXEC, NOSUID, RDONLY, REC, SLAVE, MountOptions
 from oci_runtime.plan.mounts import open_tree, plan_more_propagation, plan_tree
 from oci_runtime.plan.operations import Tree
 
@@ -44,6 +44,8 @@ def _plan_v1(
     plan: Plan, mounts: ContainerMounts, destination: str, options: MountOptions, pointer: str, context: Context
 ) -> None:
     attributes = options.attributes()
+    # under a shared root, too: nobody has asked for what the container mounts there to show on the host
+    slave = context.bind_propagation or SLAVE | REC
     strings = ("tmpfs", "tmpfs", destination, TMPFS_OPTIONS)
     plan.add(lib.OP_MOUNT, pointer, strings, (len(TMPFS_OPTIONS), attributes & ~RDONLY))
     for hierarchy in mounts.hierarchies:
@@ -54,7 +56,7 @@ def _plan_v1(
         else:
             tree = Tree(hierarchy.source, True, pointer)
             opened = open_tree(plan, tree, context)
-            numbers: tuple[Number, ...] = (opened, *options.top, *options.recursive, 0, 0, context.bind_propagation)
+            numbers: tuple[Number, ...] = (opened, *options.top, *options.recursive, 0, 0, slave)
             plan.add(lib.OP_BIND, pointer, (tree.path, None, path), numbers)
         for link in hierarchy.links:
             plan.add(lib.OP_SYMLINK, pointer, (hierarchy.name, f"{destination}/{link}"))

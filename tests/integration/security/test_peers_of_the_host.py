@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from containers import Bundle, Pyoci
+from containers import CGROUP_ROOT, Bundle, Pyoci
 
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 ALL = ("CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE")
@@ -60,3 +60,19 @@ def test_a_mount_over_a_masked_path(bundle: Bundle, pyoci: Pyoci, shared: Path, 
     done = pyoci.run(bundle.shell(f"set +e; {over('/secret')}; true"))
     assert done.out.split() == ["covered"]
     assert not [line for line in shared.read_text().splitlines() if "/bin/busybox" in line]
+
+
+@pytest.mark.skipif(not any(path.is_mount() for path in CGROUP_ROOT.iterdir()), reason="needs a v1 hierarchy")
+def test_bound_cgroups_of_a_shared_root(bundle: Bundle, pyoci: Pyoci, shared: Path) -> None:
+    """rootfsPropagation is for what the configuration mounts.
+
+    Fails without the propagation of _plan_v1() (plan/cgroup_mounts.py).
+    """
+    bundle.linux["rootfsPropagation"] = "shared"
+    bundle.mount("/sys/fs/cgroup", "cgroup", "cgroup", ["ro"])
+    lines = pyoci.run(bundle.args("grep", " /sys/fs/cgroup/", "/proc/self/mountinfo")).out.splitlines()
+    hosts = {field for line in shared.read_text().splitlines() for field in line.split() if field.startswith("shared:")}
+    assert hosts
+    assert lines
+    for line in lines:
+        assert not hosts & set(line.split()), line

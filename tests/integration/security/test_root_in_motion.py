@@ -111,3 +111,27 @@ def test_tmpcopyup(bundle: Bundle, pyoci: Pyoci, directory: Path) -> None:
     bundle.shell("for f in /mnt/*/*; do [ -c $f ] || { read text < $f && [ $text = content ]; } || echo opened; done")
     found = results(bundle, pyoci, volume / "file", volume / "device")
     assert set(found) == {""}, found
+
+
+def test_null_device_that_masks(bundle: Bundle, pyoci: Pyoci) -> None:
+    """CVE-2025-31133: /dev/null of the image is exchanged for a file, or another device, before it masks a path.
+
+    Fails with null_device() (mount.c) cloning what the root has by that name.
+    """
+    for name in ("/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"):
+        bundle.unmount(name)
+    null, other = bundle.rootfs / "dev/null", bundle.rootfs / "dev/other"
+    os.mknod(null, 0o020666, os.makedev(1, 3))
+    other.write_text("bogus")
+    (bundle.rootfs / "secret").write_text("secret")
+    # one that the configuration names is not replaced when it is another file, but an error
+    bundle.linux["devices"] = [{"path": "/dev/null", "type": "c", "major": 1, "minor": 3}]
+    bundle.linux["maskedPaths"] = ["/secret"]
+    bundle.args("stat", "-c", "%F %t:%T", "/secret")
+    found: Counter[str] = Counter()
+    with exchanging(null, other):
+        for _ in range(ROUNDS):
+            done = pyoci.run(bundle, check=False)
+            found["there is another file" if "there is another file" in done.err else done.out] += 1
+    assert set(found) <= {"there is another file", "character special file 1:3\n"}, found
+    assert found["character special file 1:3\n"], found
