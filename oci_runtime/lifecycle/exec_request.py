@@ -62,7 +62,7 @@ def _add_capabilities(process: Process, request: ExecRequest) -> None:
 
     for name in request.caps:
         if name not in CAPABILITIES:
-            raise UsageError(f"--cap {name}: no such capability; valid are {', '.join(CAPABILITIES)}")
+            raise UsageError(f"--cap {name!r}: no such capability; {_suggestion(name)}see capabilities(7)")
     sets = {**process.get("capabilities", {})}
     names = ["bounding", "effective", "permitted"]
     if sets.get("inheritable"):
@@ -70,3 +70,13 @@ def _add_capabilities(process: Process, request: ExecRequest) -> None:
     for name in names:
         sets[name] = [*sets.get(name, ()), *request.caps]  # type: ignore[misc]
     process["capabilities"] = sets  # type: ignore[typeddict-item]
+
+
+def _suggestion(name: str) -> str:
+    from difflib import get_close_matches
+
+    from oci_runtime.spec.validate_process import CAPABILITIES
+
+    name = name.upper()
+    near = get_close_matches(name if name.startswith("CAP_") else f"CAP_{name}", CAPABILITIES, 1, 0.75)
+    return f"did you mean {near[0]}? Else " if near else ""

@@ -29,11 +29,13 @@ def prepare(master: int) -> None:
 
 
 def copy_size(master: int) -> None:
-    """Gives the container's terminal the size of ours, be it the one that we read from or print on."""
+    """Gives the container's terminal the size of ours, be it the one that we read from or print on, if it has any."""
     for fd in (0, 1, 2):
         try:
-            ioctl(master, termios.TIOCSWINSZ, ioctl(fd, termios.TIOCGWINSZ, _WINSIZE))
-            return
+            size = ioctl(fd, termios.TIOCGWINSZ, _WINSIZE)
+            if size[:4] != _WINSIZE[:4]:
+                ioctl(master, termios.TIOCSWINSZ, size)
+                return
         except OSError:
             pass  # no terminal, or it has gone away
 

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from errno import EACCES, EAGAIN, EINVAL, EISDIR, ENOENT, ENOEXEC, ENOMEM, ENOTDIR, EPERM, EPROTO, ETIMEDOUT
+from errno import (
+    EACCES,
+    EAGAIN,
+    EINVAL,
+    EISDIR,
+    ELOOP,
+    ENODEV,
+    ENOENT,
+    ENOEXEC,
+    ENOMEM,
+    ENOTDIR,
+    EPERM,
+    EPROTO,
+    ETIMEDOUT,
+)
 from posix import strerror
 
 from oci_runtime._shim import lib
@@ -117,6 +131,8 @@ def _hint(operation: Operation, errno: int) -> str:
     """What makes the difference where the kernel's answer says little."""
     if operation.code == lib.OP_LSM_LABEL:
         return _LSM_ERRORS.get((operation.pointer, errno), "")
+    if operation.code == lib.OP_CONSOLE and errno in (ENOENT, ENOTDIR, ENODEV, ELOOP):
+        return " (it needs /dev/pts/ptmx, of a mount of type devpts on /dev/pts)"
     if errno != EPERM:
         return ""
     if operation.code == lib.OP_BIND:

@@ -56,6 +56,13 @@ def test_an_empty_option_is_none(container: Container, option: str) -> None:
     assert done.out == "0\n/\n"
 
 
+@pytest.mark.parametrize(("name", "near"), [("CAP_NET_ADMN", "CAP_NET_ADMIN"), ("sys_time", "CAP_SYS_TIME"), ("x", "")])
+def test_a_capability_that_is_none(container: Container, name: str, near: str) -> None:
+    done = container.exec("true", options=("--cap", name), check=False)
+    assert done.code == 255
+    assert f"--cap '{name}': no such capability; {f'did you mean {near}? Else ' if near else ''}see" in done.err
+
+
 def test_a_working_directory_that_is_hidden(bundle: Bundle, pyoci: Pyoci) -> None:
     """Found by create, not only by start; and by exec."""
     (bundle.rootfs / "secret/within").mkdir(parents=True)

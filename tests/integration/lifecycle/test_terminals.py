@@ -294,6 +294,22 @@ def test_the_size_is_that_of_any_of_our_streams(bundle: Bundle, pyoci: Pyoci) ->
     os.close(slave)
 
 
+def test_a_terminal_of_no_size_does_not_count(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.process["consoleSize"] = {"height": 10, "width": 110}
+    bundle.process["terminal"] = True
+    bundle.shell("stty size").save()
+    terminal = AtTerminal(pyoci, "run", "--bundle", str(bundle.path), pyoci.new_id(), rows=0, columns=0)
+    terminal.expect("10 110")
+    assert terminal.end() == 0
+
+
+def test_a_terminal_needs_a_devpts(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.process["terminal"] = True
+    done = pyoci.run(bundle.unmount("/dev/pts"), check=False)
+    assert done.code == 1
+    assert "(it needs /dev/pts/ptmx, of a mount of type devpts on /dev/pts) (/process/terminal): No such" in done.err
+
+
 @pytest.mark.parametrize("text", ["", "line\n", "in the middle of a line"])
 def test_the_end_of_what_is_typed(bundle: Bundle, pyoci: Pyoci, text: str) -> None:
     bundle.process["terminal"] = True
