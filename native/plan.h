@@ -53,6 +53,7 @@ enum plan_code {
                             n3: set recursively, n4: cleared recursively, n5: propagation, n6: MOUNT_ flags,
                             n7: propagation that comes before n5's */
     OP_MOUNT_ATTRIBUTES, /* s2: destination, "/" the root itself; n1..n5 as in OP_BIND */
+    OP_RECONFIGURE,      /* s2: destination, s3: list of n0 options of its filesystem */
     OP_MASKED_PATH,      /* s0; s1: mount option of the tmpfs over a directory */
     OP_READONLY_PATH,    /* s0 */
     OP_DEVICE,           /* s0; n0: mode with type, n1: major, n2: minor, n3: uid, n4: gid,

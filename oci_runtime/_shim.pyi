@@ -25,6 +25,7 @@ class _Lib:
     OP_OPEN_TREE: int
     OP_BIND: int
     OP_MOUNT_ATTRIBUTES: int
+    OP_RECONFIGURE: int
     OP_MASKED_PATH: int
     OP_READONLY_PATH: int
     OP_DEVICE: int

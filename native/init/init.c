@@ -31,6 +31,7 @@ static operation *const operations[] = {
     [OP_OPEN_TREE] = op_open_tree,
     [OP_BIND] = op_bind,
     [OP_MOUNT_ATTRIBUTES] = op_mount_attributes,
+    [OP_RECONFIGURE] = op_reconfigure,
     [OP_MASKED_PATH] = op_masked_path,
     [OP_READONLY_PATH] = op_readonly_path,
     [OP_DEVICE] = op_device,
@@ -74,9 +75,9 @@ static const struct {
     int s, n;
     int bits; /* of one element; 0: NUL-terminated strings */
 } parts[] = {
-    {OP_MOUNT, 3, 0, 0},         {OP_HOOK, 1, 0, 0},       {OP_HOOK, 2, 1, 0},    {OP_EXEC, 1, 0, 0},
-    {OP_EXEC, 2, 1, 0},          {OP_USER, 0, 2, 32},      {OP_SECCOMP, 0, 0, 8}, {OP_CPU_AFFINITY, 0, 0, 8},
-    {OP_MEMORY_POLICY, 0, 1, 1}, {OP_INHERITED, 0, 2, 32},
+    {OP_MOUNT, 3, 0, 0},        {OP_RECONFIGURE, 3, 0, 0},   {OP_HOOK, 1, 0, 0},       {OP_HOOK, 2, 1, 0},
+    {OP_EXEC, 1, 0, 0},         {OP_EXEC, 2, 1, 0},          {OP_USER, 0, 2, 32},      {OP_SECCOMP, 0, 0, 8},
+    {OP_CPU_AFFINITY, 0, 0, 8}, {OP_MEMORY_POLICY, 0, 1, 1}, {OP_INHERITED, 0, 2, 32},
 };
 
 static int part_fits(const struct plan_header *header, const struct plan_op *op, int part)

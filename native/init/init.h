@@ -75,6 +75,8 @@ int attach_unasked(int mount, int destination, int64_t attributes);
 int op_host_propagation(struct init *init, const struct plan_op *op);
 int op_rootfs(struct init *init, const struct plan_op *op);
 int op_rootfs_directory(struct init *init, const struct plan_op *op);
+void say_why(struct init *init, int fs);
+int configure(int fs, const char *option);
 int op_mount(struct init *init, const struct plan_op *op);
 int op_bind(struct init *init, const struct plan_op *op);
 int op_mount_attributes(struct init *init, const struct plan_op *op);
@@ -87,6 +89,9 @@ int op_chroot(struct init *init, const struct plan_op *op);
 /* source.c */
 int op_open_tree(struct init *init, const struct plan_op *op);
 int repeat_link(struct init *init, int link, const char *path);
+
+/* reconfigure.c */
+int op_reconfigure(struct init *init, const struct plan_op *op);
 
 /* hide.c */
 int hide_host_filesystems(struct init *init);

@@ -41,6 +41,7 @@ static int needs(const struct init *init, const struct plan_op *op, const char *
     case OP_MOUNT:
     case OP_BIND:
     case OP_MOUNT_ATTRIBUTES:
+    case OP_RECONFIGURE:
         return below(op_text(init, op, 2), base) != 0;
     case OP_CONSOLE:
         return below("/dev/pts/ptmx", base) || below("/dev/console", base);

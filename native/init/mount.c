@@ -159,14 +159,14 @@ int op_rootfs_directory(struct init *init, const struct plan_op *op)
     return init->root_fd < 0 ? init->root_fd : 0;
 }
 
-static void say_why(struct init *init, int fs)
+void say_why(struct init *init, int fs)
 {
     char text[REPORT_TEXT / 2] = "";
     if (sys_read(fs, text, sizeof text - 1) > 2)
         text_append(init->detail, sizeof init->detail, text + 2); /* "e " and what the filesystem has to say */
 }
 
-static int configure(int fs, const char *option)
+int configure(int fs, const char *option)
 {
     char key[FSCONFIG_VALUE_SIZE] = "";
     size_t size = 0;

@@ -41,6 +41,7 @@ _VERBS = {
     lib.OP_OPEN_TREE: "cannot open {path}",
     lib.OP_BIND: "cannot mount {s0} on {s2}",
     lib.OP_MOUNT_ATTRIBUTES: "cannot change the mount at {s2}",
+    lib.OP_RECONFIGURE: "cannot change the filesystem at {s2}",
     lib.OP_MASKED_PATH: "cannot mask {s0}",
     lib.OP_READONLY_PATH: "cannot make {s0} read-only",
     lib.OP_DEVICE: "cannot make the device {s0}",

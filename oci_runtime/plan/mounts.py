@@ -164,6 +164,10 @@ def _path_in_root(path: str, context: Context) -> str:
 
 
 def _plan_remount(plan: Plan, mount: Mount, options: MountOptions, pointer: str) -> None:
+    """Flags of the mount; those that are not named stay, as with mount(8). Without bind, options of its filesystem."""
+    data = () if options.bind else (*options.superblock, *options.data)
+    if data:
+        plan.add(lib.OP_RECONFIGURE, pointer, (None, None, clean(mount["destination"]), data), (len(data),))
     propagation = options.propagation[0] if options.propagation else 0
     numbers = (0, *options.top, *options.recursive, propagation)
     plan.add(lib.OP_MOUNT_ATTRIBUTES, pointer, (None, None, clean(mount["destination"])), numbers)

@@ -285,6 +285,25 @@ def test_remount(bundle: Bundle, pyoci: Pyoci) -> None:
     assert mounts_in(pyoci, bundle)["/mnt"].options == {"ro", "nosuid", "relatime"}
 
 
+@pytest.mark.parametrize("user_namespace", [False, True])
+def test_remount_with_options_of_the_filesystem(bundle: Bundle, pyoci: Pyoci, user_namespace: bool) -> None:
+    if user_namespace:
+        bundle.user_namespace()
+    bundle.mount("/mnt", "tmpfs", "tmpfs", ["size=64k", "nosuid"])
+    bundle.mount("/mnt", "tmpfs", "tmpfs", ["remount", "size=128k", "nr_inodes=100", "noexec", "sync"])
+    mount = mounts_in(pyoci, bundle)["/mnt"]
+    assert mount.options == {"rw", "nosuid", "noexec", "relatime"}
+    assert {"size=128k", "nr_inodes=100", "sync"} <= mount.superblock
+
+
+def test_remount_with_an_option_that_the_filesystem_does_not_have(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.mount("/mnt", "tmpfs", "tmpfs").mount("/mnt", "tmpfs", "tmpfs", ["remount", "readonly"])
+    done = pyoci.run(bundle, check=False)
+    assert done.code == 1
+    assert "readonly" in done.err
+    assert "/mounts/7" in done.err
+
+
 def test_remount_of_a_bind_mount(bundle: Bundle, pyoci: Pyoci, host: HostMounts) -> None:
     source = host.tmpfs("source")
     bundle.mount("/mnt", "bind", str(source), ["bind"])
