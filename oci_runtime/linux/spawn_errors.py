@@ -132,6 +132,8 @@ def _hint(operation: Operation, errno: int) -> str:
     """What makes the difference where the kernel's answer says little."""
     if operation.code == lib.OP_LSM_LABEL:
         return _LSM_ERRORS.get((operation.pointer, errno), "")
+    if operation.code == lib.OP_USER and errno == EINVAL:
+        return " (the user namespace has no such user, or group, or one of the additionalGids: uid_map, gid_map)"
     if operation.code == lib.OP_CONSOLE and errno in (ENOENT, ENOTDIR, ENODEV, ELOOP):
         return " (it needs /dev/pts/ptmx, of a mount of type devpts on /dev/pts)"
     if errno != EPERM:

@@ -63,6 +63,15 @@ def test_a_capability_that_is_none(container: Container, name: str, near: str) -
     assert f"--cap '{name}': no such capability; {f'did you mean {near}? Else ' if near else ''}see" in done.err
 
 
+@pytest.mark.parametrize("options", [("--user", "70000"), ("--user", "0:70000"), ("--additional-gids", "70000")])
+def test_a_user_that_the_user_namespace_does_not_have(bundle: Bundle, pyoci: Pyoci, options: tuple[str, str]) -> None:
+    bundle.user_namespace()
+    container = pyoci.run_detached(bundle.args("sleep", "1000"))
+    done = container.exec("true", options=options, check=False)
+    assert done.code == 255
+    assert "(the user namespace has no such user, or group, or one of the additionalGids: uid_map, gid_map)" in done.err
+
+
 def test_a_working_directory_that_is_hidden(bundle: Bundle, pyoci: Pyoci) -> None:
     """Found by create, not only by start; and by exec."""
     (bundle.rootfs / "secret/within").mkdir(parents=True)
