@@ -141,6 +141,10 @@ class _Exec:
         context.preserved = self.request.preserve_fds
         context.open_files = self.open_files.too_low_for_init
         context.keyring = record["keyring"]
+        if record["annotations"]:
+            from oci_runtime.annotations import keeps_groups
+
+            context.groups_kept = keeps_groups(self.config)
         context.groups_denied = (record["rootless"] or posix.geteuid() != 0) and self._groups_denied()
         seccomp = self.config.get("linux", {}).get("seccomp")
         if seccomp:

@@ -28,6 +28,10 @@ def fill_context(context: Context, request: CreateRequest, config: Config) -> No
     context.preserved = request.preserve_fds
     if "mountLabel" in config.get("linux", {}):
         context.selinux = has_selinux()
+    if config.get("annotations"):
+        from oci_runtime.annotations import keeps_groups
+
+        context.groups_kept = keeps_groups(config)
     if not request.no_new_keyring:
         context.keyring = f"_ses.{request.id}"
     if "user" in context.namespaces.new and posix.geteuid() != 0:
@@ -67,8 +71,13 @@ def warn_of_what_is_left_out(context: Context, warn: Callable[[str], None]) -> N
     """Tells what the plan had to leave out."""
     if context.mount_label_left_out:
         warn("mounts get no label, as SELinux is not enabled on this machine (/linux/mountLabel)")
-    if context.capabilities_denied:
-        from oci_runtime.plan.capabilities import names
+    if context.groups_left_out:
+        from oci_runtime.annotations import KEEP_ORIGINAL_GROUPS
 
-        left_out = ", ".join(names(context.capabilities_denied))
-        warn(f"capabilities that cannot be granted here are left out: {left_out} (/process/capabilities)")
+        words = f"additional groups are left out, as {KEEP_ORIGINAL_GROUPS} keeps the caller's"
+        warn(f"{words} (/process/user/additionalGids)")
+    if context.capabilities_denied or context.capabilities_unknown:
+        from oci_runtime.plan.capabilities import left_out
+
+        for sentence in left_out(context):
+            warn(sentence)

@@ -28,12 +28,14 @@ class Context:
     """Facts and options, with the values of a plain `create` as root.
 
     `mounts`: whether anything is mounted, in the container's mount namespace or in the one that it inherits;
-    `capabilities`: bits that can be granted here; `capabilities_denied`: those that planning had to leave out;
+    `capabilities`: bits that can be granted here; `capabilities_denied`: those that planning had to leave out, by set;
+    `capabilities_unknown`: names that are none, with the pointer of the first;
     `selinux`: whether the kernel has it enabled; `mount_label`: the option that labels a new filesystem, or '';
     `mount_label_left_out`: whether planning had to leave linux.mountLabel out; `in_user_namespace`: of the container
     or of the runtime, so that the kernel lets no device be made; `keyring`: name of the session keyring or '';
     `cgroup_mounts`: see cgroup_mounts.py; `hook_output`: the files that get the standard output and error of hooks;
-    `open_files`: RLIMIT_NOFILE that the process inherits although it is too low for init, soft and hard.
+    `open_files`: RLIMIT_NOFILE that the process inherits although it is too low for init, soft and hard;
+    `groups_kept`: the process has the caller's supplementary groups, and `groups_left_out`: though it names some.
     """
 
     __slots__ = (
@@ -41,9 +43,12 @@ class Context:
         "bundle",
         "capabilities",
         "capabilities_denied",
+        "capabilities_unknown",
         "cgroup_mounts",
         "console_socket",
         "groups_denied",
+        "groups_kept",
+        "groups_left_out",
         "hook_output",
         "id_mappings",
         "in_user_namespace",
@@ -65,9 +70,12 @@ class Context:
         self.bundle = bundle
         self.namespaces = namespaces
         self.capabilities = (1 << 41) - 1
-        self.capabilities_denied = 0
+        self.capabilities_denied: dict[str, int] = {}
+        self.capabilities_unknown: dict[str, str] = {}
         self.in_user_namespace = False
         self.groups_denied = False
+        self.groups_kept = False
+        self.groups_left_out = False
         self.id_mappings: tuple[list[IDMapping], list[IDMapping]] = ([], [])
         self.keyring = ""
         self.mount_label = ""

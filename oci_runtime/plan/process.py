@@ -62,7 +62,7 @@ def plan_process(plan: Plan, process: Process, context: Context) -> None:
     no_new_privileges = process.get("noNewPrivileges", False)
     if context.seccomp and not no_new_privileges:
         _plan_seccomp(plan, context)
-    plan_user(plan, process, context.groups_denied)
+    plan_user(plan, process, context)
     plan_capabilities(plan, process, context)
     plan.add(lib.OP_WORKING_DIRECTORY, "/process/cwd", (cwd,))
     if no_new_privileges:

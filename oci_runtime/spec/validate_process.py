@@ -6,7 +6,7 @@ from oci_runtime.errors import Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from oci_runtime.spec.types import Capabilities, Process, Rlimit
+    from oci_runtime.spec.types import Process, Rlimit
 
 # In the order of their numbers, capabilities(7). Whether the running kernel knows one is not a question of the spec.
 CAPABILITIES = (
@@ -95,8 +95,6 @@ def validate_process(process: Process, at: str, problems: list[Problem]) -> None
             if size > 65535:
                 problems.append(Problem(f"{at}/consoleSize/{key}", "must be at most 65535, as a terminal's size is"))
     _user(process, at, problems)
-    if "capabilities" in process:
-        _capabilities(process["capabilities"], at + "/capabilities", problems)
     if "rlimits" in process:
         _rlimits(process["rlimits"], at + "/rlimits", problems)
     if not -1000 <= process.get("oomScoreAdj", 0) <= 1000:
@@ -132,16 +130,6 @@ def _user(process: Process, at: str, problems: list[Problem]) -> None:
         )
     if user.get("umask", 0) > 0o777:
         problems.append(Problem(at + "/user/umask", "must be at most 511, which is octal 777"))
-
-
-def _capabilities(sets: Capabilities, at: str, problems: list[Problem]) -> None:
-    for key, names in sets.items():
-        if key not in ("bounding", "effective", "inheritable", "permitted", "ambient"):
-            continue
-        assert isinstance(names, list)
-        for i in range(len(names)):
-            if names[i] not in CAPABILITIES:
-                problems.append(Problem(f"{at}/{key}/{i}", "is not a capability; see capabilities(7) for their names"))
 
 
 def _rlimits(rlimits: list[Rlimit], at: str, problems: list[Problem]) -> None:

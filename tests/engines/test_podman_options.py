@@ -28,6 +28,24 @@ def test_environment_user_groups_workdir_umask(podman: Podman) -> None:
     assert found[3:] == ["/tmp", "0077", "b c", "/home/alice", processes.PATH]
 
 
+def test_the_callers_groups(podman: Podman) -> None:
+    """keep-groups is an annotation to the runtime, which crun alone obeyed."""
+    before = os.getgroups()
+    os.setgroups([4711, 4712])
+    try:
+        assert podman.sh("id -G", "--group-add", "keep-groups").split() == ["0", "4711", "4712"]
+    finally:
+        os.setgroups(before)
+
+
+def test_a_created_container_is_stopped(podman: Podman) -> None:
+    """By its signal, and not by the SIGKILL after ten seconds: the status is that of runc's init."""
+    podman("create", "--name", "c", podman.image, "sleep", "1000")
+    podman("init", "c")
+    podman("stop", "-t", "1000", "c")
+    assert podman.inspect("c")["State"]["ExitCode"] == 2
+
+
 def test_numeric_user(podman: Podman) -> None:
     assert podman.sh("id -u; id -g; id -G", "-u", "4242:4343") == "4242\n4343\n4343"
 

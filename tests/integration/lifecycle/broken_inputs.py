@@ -144,13 +144,6 @@ CONFIGS = [
         {"terminal": True, "consoleSize": {"height": 1 << 20, "width": 1}, "cwd": "/", "args": ["sh"]},
         pointer="/process/consoleSize/height",
     ),
-    _edit(
-        "unknown capability",
-        "/process/capabilities/bounding",
-        ["CAP_FLY"],
-        "CAP_FLY",
-        pointer="/process/capabilities/bounding/0",
-    ),
     _edit("a rlimit twice", "/process/rlimits", [LIMIT, LIMIT], pointer="/process/rlimits/1/type"),
     _edit("soft limit above the hard", "/process/rlimits", [{**LIMIT, "soft": 11}], pointer="/process/rlimits/0/soft"),
     _edit(

@@ -39,7 +39,7 @@ TEN = {
     "trailing comma": "A comma too many:",
     "no cwd": "A property is missing:",
     "uid as text": "A property has the wrong type:",
-    "unknown capability": "A value is none of the valid ones:",
+    "unknown rlimit": "A value is none of the valid ones:",
     "a rlimit twice": "Valid for the schema, but not for the specification:",
     "NUL in an argument": "What no system call could take:",
     "hostname without namespace": "Two properties that do not fit together:",

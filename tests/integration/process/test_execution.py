@@ -163,6 +163,44 @@ def test_a_home_that_is_configured_stays(bundle: Bundle, pyoci: Pyoci) -> None:
     assert pyoci.run(bundle.shell("echo $HOME")).out == "/elsewhere\n"
 
 
+@pytest.mark.parametrize(
+    ("env", "home"), [(["HOME="], "/root"), (["HOME=/x", "HOME="], "/root"), (["HOME=", "HOME=/x"], "/x")]
+)
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_an_empty_home_is_filled(bundle: Bundle, pyoci: Pyoci, env: list[str], home: str, verb: str) -> None:
+    """As by runc; and it is there once."""
+    bundle.process["env"] = ["PATH=/bin", *env]
+    if verb == "run":
+        seen = pyoci.run(bundle.args("env")).out
+    else:
+        seen = pyoci.run_detached(bundle.args("sleep", "60")).exec("env").out
+    assert sorted(seen.split()) == [f"HOME={home}", "PATH=/bin"]
+
+
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_a_passwd_of_a_terabyte(bundle: Bundle, pyoci: Pyoci, verb: str) -> None:
+    """Of what the image brings, init reads no more than so much. Fails without PASSWD_AT_MOST (passwd.c)."""
+    bundle.process["env"] = ["PATH=/bin"]
+    passwd = bundle.rootfs / "etc/passwd"
+    if verb == "run":
+        os.truncate(passwd, 0)
+        os.truncate(passwd, 1 << 40)
+        assert pyoci.run(bundle.shell("echo $HOME")).out == "/\n"
+        return
+    container = pyoci.run_detached(bundle.args("sleep", "60"))
+    os.truncate(passwd, 0)
+    os.truncate(passwd, 1 << 40)
+    assert container.exec("sh", "-c", "echo $HOME").out == "/\n"
+
+
+def test_a_passwd_of_many(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.process["env"] = ["PATH=/bin"]
+    bundle.process["user"] = {"uid": 4999999, "gid": 0}
+    lines = "".join(f"user{uid}:x:{uid}:0::/home/user{uid}:/bin/sh\n" for uid in range(4800000, 5000000))
+    (bundle.rootfs / "etc/passwd").write_text(lines)
+    assert pyoci.run(bundle.shell("echo $HOME")).out == "/home/user4999999\n"
+
+
 def test_a_passwd_that_is_a_link_or_no_file(bundle: Bundle, pyoci: Pyoci) -> None:
     """A link stays in the root; a FIFO holds nothing up."""
     passwd = bundle.rootfs / "etc/passwd"

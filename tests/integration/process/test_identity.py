@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -196,3 +198,112 @@ def test_exec_takes_the_user_of_the_container(bundle: Bundle, pyoci: Pyoci) -> N
         "50",
         "0007",
     ]
+
+
+# --- the caller's groups
+
+KEEP = "run.oci.keep_original_groups"
+
+
+@pytest.fixture
+def groups() -> Iterator[list[int]]:
+    """Those of the caller."""
+    before = os.getgroups()
+    os.setgroups([4711, 4712])
+    yield [4711, 4712]
+    os.setgroups(before)
+
+
+@pytest.mark.parametrize("value", ["1", "", "yes"])
+@pytest.mark.parametrize("namespace", [True, False], ids=["user namespace", "host's"])
+def test_the_callers_groups_are_kept(
+    bundle: Bundle, pyoci: Pyoci, groups: list[int], value: str, namespace: bool
+) -> None:
+    """crun's annotation for podman's --group-add keep-groups; for exec, too. Those not mapped show as nobody's."""
+    if namespace:
+        bundle.user_namespace()
+    bundle.process["user"] = {"uid": 1000, "gid": 1000}
+    bundle.config["annotations"] = {KEEP: value}
+    container = pyoci.run_detached(bundle.args("sleep", "60"))
+    seen = " ".join(["65534"] * 2 if namespace else map(str, groups))
+    assert fields(container.exec(*STATUS).out)["Groups"] == seen
+    assert fields(Path(f"/proc/{container.pid}/status").read_text())["Groups"] == "4711 4712"
+
+
+def test_the_callers_groups_are_not_kept(bundle: Bundle, pyoci: Pyoci, groups: list[int]) -> None:
+    bundle.config["annotations"] = {KEEP: "0"}
+    bundle.process["user"]["additionalGids"] = [50]
+    assert fields(pyoci.run(bundle.args(*STATUS)).out)["Groups"] == "50"
+
+
+def test_groups_that_are_kept_are_not_added_to(bundle: Bundle, pyoci: Pyoci, groups: list[int]) -> None:
+    """As with crun, but with a warning."""
+    bundle.config["annotations"] = {KEEP: "1"}
+    bundle.process["user"]["additionalGids"] = [50]
+    done = pyoci.run(bundle.args(*STATUS))
+    assert fields(done.out)["Groups"] == "4711 4712"
+    assert "level=warning" in done.err
+    assert "(/process/user/additionalGids)" in done.err
+
+
+# --- capabilities that are none, or cannot be had
+
+
+def test_a_name_that_is_none_is_a_warning(bundle: Bundle, pyoci: Pyoci) -> None:
+    """config.md: "Any value which cannot be mapped to a relevant kernel interface, or cannot be granted otherwise, MUST
+    be logged as a warning by the runtime." """
+    bundle.process["capabilities"] = {"bounding": ["CAP_CHWON", "CAP_KILL"], "ambient": ["CAP_KILL"]}
+    done = pyoci.run(bundle.args(*STATUS))
+    assert capability_sets(done.out)["Bnd"] == bits(CAP_KILL)
+    first, second = done.err.splitlines()
+    assert "level=warning" in first
+    assert "'CAP_CHWON' is no capability, and is left out; did you mean CAP_CHOWN?" in first
+    assert "(/process/capabilities/bounding/0)" in first
+    assert "CAP_KILL cannot be ambient without being permitted and inheritable: left out" in second
+    assert "(/process/capabilities/ambient)" in second
+
+
+FILTERED = r"""
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/prctl.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PR_CAPBSET_READ, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | atoi(argv[1])),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
+    if (argc < 3 || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program))
+        return 1;
+    execv(argv[2], argv + 2);
+    return 1;
+}
+"""
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.EINVAL, errno.ENOSYS])
+def test_a_bounding_set_that_cannot_be_read(bundle: Bundle, pyoci: Pyoci, directory: Path, error: int) -> None:
+    """What may be held is not kept. Fails with op_bounding_set() (process.c) taking errors for "not held", and EINVAL
+    for the end."""
+    compile_static(FILTERED, directory / "filtered")
+    script = directory / "pyoci-filtered"
+    script.write_text(f'#!/bin/sh\nexec {directory}/filtered {error} {pyoci.executable} "$@"\n')
+    script.chmod(0o755)
+    pyoci.executable = str(script)
+    bundle.capabilities("CAP_KILL")
+    done = pyoci.run(bundle.args(*STATUS), check=False)
+    assert done.code == 1
+    assert "cannot drop capabilities from the bounding set" in done.err
+    assert "(/process/capabilities/bounding)" in done.err

@@ -375,3 +375,43 @@ def test_exec_joins_the_containers_keyring(keyring: Bundle, pyoci: Pyoci) -> Non
     container = pyoci.run_detached(keyring.shell("/keyring; sleep 60"))
     container.expect("_ses.")
     assert container.exec("/keyring").out.split(";")[-1] == container.output.split(";")[-1]
+
+
+NEIGHBOUR = r"""
+#include <errno.h>
+#include <linux/keyctl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+    char text[256] = "";
+    long victim = atol(argv[1]);
+    syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, argv[2]);
+    printf("describe %d\n", syscall(SYS_keyctl, KEYCTL_DESCRIBE, victim, text, sizeof text) < 0);
+    printf("read %d\n", syscall(SYS_keyctl, KEYCTL_READ, victim, text, sizeof text) < 0);
+    printf("link %d\n", syscall(SYS_keyctl, KEYCTL_LINK, victim, -3) < 0);
+    printf("add %d\n", syscall(SYS_add_key, "user", "planted", "x", 1, victim) < 0);
+    printf("joined %d\n", syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, -3, 0) == victim);
+    return argc != 3;
+}
+"""
+
+
+def test_a_neighbour_puts_no_keys_in(keyring: Bundle, pyoci: Pyoci, directory: Path) -> None:
+    """Root of another container, of the same user namespace, knows the id and has guessed the serial number. Fails with
+    a name that is the id's alone, and with POSSESSOR_ALL_USER_SEARCH (process.c) what it is with runc."""
+    container = pyoci.run_detached(keyring.shell("/keyring; sleep 60"), id="victim").expect("_ses.")
+    serial = container.output.split()[0]
+    other = Bundle(directory / "other")
+    compile_static(NEIGHBOUR, other.rootfs / "neighbour")
+    seen = pyoci.run(other.args("/neighbour", serial, "_ses.victim")).out.split("\n")
+    assert seen[:5] == ["describe 1", "read 1", "link 1", "add 1", "joined 0"]
+
+
+def test_exec_stays_in_the_callers_keyring_as_its_container(keyring: Bundle, pyoci: Pyoci) -> None:
+    container = pyoci.run_detached(keyring.args("sleep", "60"), "--no-new-keyring")
+    assert "_ses.test" not in container.exec("/keyring").out

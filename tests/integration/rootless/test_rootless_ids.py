@@ -237,3 +237,24 @@ def test_a_user_with_the_capabilities_needs_no_helper(rootless: RootlessPyoci, b
     rootless.capabilities = "+setuid,+setgid"
     done = rootless.run(box.args("cat", "/proc/self/uid_map"))
     assert rows(done.out) == [[0, 4242, 5]]
+
+
+@pytest.mark.parametrize("verb", ["run", "exec"])
+@pytest.mark.parametrize("ranges", [True, False])
+def test_the_users_groups_are_kept(rootless: RootlessPyoci, box: Bundle, verb: str, ranges: bool) -> None:
+    """crun's annotation, for podman's --group-add keep-groups: what a group lets the user open his containers may."""
+    if ranges:
+        map_ranges(box, rootless.user)
+    rootless.groups = "4711"
+    secret = box.path / "secret"
+    secret.write_text("open\n")
+    os.chown(secret, 0, 4711)
+    secret.chmod(0o040)
+    box.mount("/secret", "bind", str(secret), ["bind"])
+    (box.rootfs / "secret").touch()
+    box.config["annotations"] = {"run.oci.keep_original_groups": "1"}
+    if verb == "run":
+        assert rootless.run(box.args("cat", "/secret")).out == "open\n"
+    else:
+        container = rootless.run_detached(box.args("sleep", "60"))
+        assert container.exec("cat", "/secret").out == "open\n"

@@ -11,7 +11,7 @@ import pytest
 from plans import NAMES, Decoded, bundle, context_for, plan_of, shown
 
 from oci_runtime._shim import ffi, lib
-from oci_runtime.plan.capabilities import mask
+from oci_runtime.plan.capabilities import left_out, mask
 from oci_runtime.plan.container import plan_container
 from oci_runtime.plan.cpu_lists import bit_mask
 from oci_runtime.plan.exec_process import plan_exec_process
@@ -265,7 +265,59 @@ def test_what_cannot_be_granted_is_noted() -> None:
     plan = plan_container(config, context)
     bounding = next(op for op in plan.operations if op.code == lib.OP_BOUNDING_SET)
     assert bounding.n == (mask(["CAP_KILL"]),)
-    assert context.capabilities_denied == mask(["CAP_AUDIT_WRITE", "CAP_NET_BIND_SERVICE"])
+    both = mask(["CAP_AUDIT_WRITE", "CAP_NET_BIND_SERVICE"])
+    assert context.capabilities_denied == dict.fromkeys(("bounding", "permitted", "effective"), both)
+    assert list(left_out(context)) == [
+        "capabilities that cannot be granted here are left out: CAP_NET_BIND_SERVICE, CAP_AUDIT_WRITE "
+        "(/process/capabilities)"
+    ]
+
+
+_KILL = ["CAP_KILL"]
+
+
+@pytest.mark.parametrize(
+    ("sets", "sentences"),
+    [
+        (
+            {"ambient": [*_KILL, "CAP_CHWN"], "bounding": _KILL, "permitted": _KILL, "inheritable": _KILL},
+            ["'CAP_CHWN' is no capability, and is left out; did you mean CAP_CHOWN? (/process/capabilities/ambient/1)"],
+        ),
+        (
+            {"bounding": ["CAP_KILL", "net_bind_service"]},
+            [
+                "'net_bind_service' is no capability, and is left out; did you mean CAP_NET_BIND_SERVICE? "
+                "(/process/capabilities/bounding/1)"
+            ],
+        ),
+        ({"permitted": [""]}, ["'' is no capability, and is left out (/process/capabilities/permitted/0)"]),
+        (
+            {"effective": ["CAP_KILL"]},
+            ["CAP_KILL cannot be effective without being permitted: left out (/process/capabilities/effective)"],
+        ),
+        (
+            {"inheritable": ["CAP_KILL"]},
+            [
+                "CAP_KILL cannot be inheritable without being in the bounding set: left out "
+                "(/process/capabilities/inheritable)"
+            ],
+        ),
+        (
+            {kind: ["CAP_KILL", "CAP_CHOWN"] for kind in ("bounding", "permitted", "effective", "ambient")},
+            [
+                "CAP_CHOWN, CAP_KILL cannot be ambient without being permitted and inheritable: left out "
+                "(/process/capabilities/ambient)"
+            ],
+        ),
+        ({kind: ["CAP_KILL"] for kind in ("bounding", "permitted", "inheritable", "ambient")}, []),
+    ],
+)
+def test_what_is_left_out_is_told_as_what_it_is(sets: dict[str, list[str]], sentences: list[str]) -> None:
+    config = bundle("minimal")
+    config["process"]["capabilities"] = sets
+    context = context_for(config)
+    plan_container(config, context)
+    assert list(left_out(context)) == sentences
 
 
 def test_exec() -> None:
