@@ -11,6 +11,7 @@ from differential.rules import Rule
 _ALL: dict[str, tuple[int, ...]] = {"runc": (), "crun": ()}
 _RUNC: dict[str, tuple[int, ...]] = {"runc": ()}
 _CRUN: dict[str, tuple[int, ...]] = {"crun": ()}
+_OLD_RUNC: dict[str, tuple[int, ...]] = {"runc": (1, 2)}
 _MOUNT = r"(report|hook-\w+)/N/mounts/[^/]+"
 
 
@@ -107,6 +108,44 @@ def _empty_devices(ours: Any, theirs: Any) -> bool:
     return same and _mode(theirs) in ("0o100000", "0o100700", "0o100755")
 
 
+def _without_cloexec(fds: Any) -> Any:
+    return [[fd, flags, kind, status & ~0x80000 | 0x8000, link] for fd, flags, kind, status, link in fds]
+
+
+def _mode_of_tmpfs(ours: Any, theirs: Any) -> bool:
+    return isinstance(ours, list) and isinstance(theirs, list) and ours[1:] == theirs[1:]
+
+
+def _all_devices(ours: Any, theirs: Any) -> bool:
+    return bool(theirs == ["a *:* rwm"])
+
+
+#: What the specification does not allow, in the words in which pyoci refuses it.
+_STRICT = (
+    "must be the absolute path",
+    "must be an absolute path",
+    "lacks the required property",
+    "the major version must be 1",
+    "of its own for kernel memory",
+    "is for mounts of type tmpfs",
+    'lacks a "source"',
+    "the key of an annotation must not be empty",
+    "take a value",
+    "must be between",
+    "must be one of",
+    "needs a domain",
+    "is not a capability",
+)
+#: What is newer than runc 1.1, as it or pyoci says.
+_OLD_ERRORS = (
+    'namespace {"time" ""} does not exist',
+    "unable to get oom kill count",
+    "closing exec fds",
+    "cannot set hugetlb limit",
+    "error running hook",
+    "invalid argument",
+)
+_NEW = ("idmap needs", "sched_setattr", "sched_setscheduler")
 _STATE_PLACE = r"hook-\w+/N/state"
 
 RULES: tuple[Rule, ...] = (
@@ -163,18 +202,34 @@ RULES: tuple[Rule, ...] = (
     Rule("no-capabilities", _RUNC, r"report/N/(status/Cap\w+|calls/\w+|mknod|paths/.*)", lambda d, _: _no_sets(d)),
     Rule("exec-oom", _ALL, r"report/N/proc/oom_score_adj", lambda d, _: "exec" in _verbs(d)),
     Rule("exec-files", _RUNC, r"report/N/fds", lambda d, _: "exec" in _verbs(d)),
+    Rule("terminal-flags", _ALL, r"report/N/fds", _theirs(lambda o, t: _without_cloexec(o) == t)),
+    Rule("groups-twice", _RUNC, r"report/N/(groups|status/Groups)", _theirs(lambda o, t: sorted({*o}) == sorted(t))),
+    Rule("real-time-signals", _RUNC, r"step N kill/ok", _peer_says("unknown signal")),
     # --- what is refused
     Rule("crun-exec-status", _CRUN, r"step N exec/code", _theirs(lambda o, t: (o, t) == (255, 1))),
     Rule("runc-update-panic", _RUNC, r"step N update/ok", _peer_says("panic: runtime error")),
     Rule("delete-created", _RUNC, r"step N delete/ok", _pyoci_says("that is not stopped: created")),
     Rule("bind-by-type", _RUNC, r"step N (create|run)/ok", _peer_says("no such device")),
     Rule("time-offsets", _RUNC, r"step N (create|run)/ok", _peer_says("timens_offsets")),
+    Rule("strict", _ALL, r"step N (create|run|exec)/ok", _pyoci_says(*_STRICT)),
+    # --- what runc was until 1.1, Debian 12's
+    Rule("old-runc-limits", _OLD_RUNC, r"(report|hook-\w+)/N/limits"),
+    Rule("old-runc-mount-points", _OLD_RUNC, r"(report/N/)?(tree|paths)/.*", _theirs(_made_by_crun)),
+    Rule("old-runc-tmpfs", _OLD_RUNC, r"report/N/(paths|tree)/.*", _theirs(_mode_of_tmpfs)),
+    Rule("old-runc-propagation", _OLD_RUNC, rf"{_MOUNT}/propagation", lambda d, _: "rootfsPropagation" in _linux(d)),
+    Rule("old-runc-devices", _OLD_RUNC, r"step N \w+/process/cgroups/.*devices.list", _theirs(_all_devices)),
+    Rule("old-runc-devices", _OLD_RUNC, r"report/N/(mknod|tree/~dev~\w+)"),
+    Rule("old-runc-hooks", _OLD_RUNC, r"hook-poststart/N/state/status"),
     Rule(
-        "absolute-paths",
-        _ALL,
-        r"step N (create|run)/ok",
-        _pyoci_says("must be the absolute path", "must be an absolute path"),
+        "old-runc-lacks",
+        _OLD_RUNC,
+        r"(report|hook-startContainer)/N/(policy|priority|timerslack|nice|ioprio|personality)",
     ),
+    Rule(
+        "old-runc-lacks", _OLD_RUNC, rf"report/N/(uname|namespaces/\w+|proc/timens_offsets)|{_MOUNT}/(options|source)"
+    ),
+    Rule("old-runc-lacks", _OLD_RUNC, r"step N (create|run)/ok", _peer_says(*_OLD_ERRORS)),
+    Rule("old-runc-lacks", _OLD_RUNC, r"step N (create|run)/ok", _pyoci_says(*_NEW)),
 )
 
 
