@@ -15,7 +15,7 @@ from differential.places import OUT, WORK
 #: Seconds that a command, or what is waited for, may take: a hang is a result, so nothing hangs on how long this is.
 PATIENCE = 30.0
 #: Seconds until what was killed is dead; what takes longer is taken for left over.
-GRACE = 5.0
+GRACE = 20.0
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",

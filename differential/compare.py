@@ -24,14 +24,15 @@ _NOISE = re.compile(r"Traceback|internal error|File \"|Exception|Error:|\bFalse\
 class Difference:
     """`ours` and `theirs`, by the peer's name, at a place; "" for a peer is a demand that needs none.
 
-    `messages` are what the commands that were compared wrote as their error, by runtime.
+    `messages` are what the commands that were compared wrote as their error, by runtime; `flat` is all that pyoci did.
     """
 
-    __slots__ = ("case", "messages", "ours", "place", "theirs")
+    __slots__ = ("case", "flat", "messages", "ours", "place", "theirs")
 
     def __init__(
         self, case: Case, place: str, ours: Any, theirs: dict[str, Any], messages: dict[str, str] | None = None
     ) -> None:
+        self.flat: dict[str, Any] = {}
         self.case = case
         self.place = place
         self.ours = ours
@@ -91,6 +92,7 @@ def differences(case: Case, found: dict[str, dict[str, Any]], ours: str) -> list
         theirs = {name: each.get(place, _MISSING) for name, each in alike.items()}
         if theirs and all(value != other for other in theirs.values()):
             result.append(Difference(case, place, value, theirs))
+            result[-1].flat = flat
     return result
 
 

@@ -31,8 +31,12 @@ def _path(difference: Difference) -> str:
     return parts[3].partition("#")[0].replace("~", "/") if len(parts) > 3 else ""
 
 
+#: Links of the image, scene.py.
+_LINKS = {"/relative": "/mnt", "/var/lib/link": "/usr/share", "/dangling": "/nowhere/at/all"}
+
+
 def _masked(difference: Difference, _: str) -> bool:
-    return _path(difference) in _names(difference, "maskedPaths")
+    return _path(difference) in {_LINKS.get(path, path) for path in _names(difference, "maskedPaths")}
 
 
 def _theirs(test: Callable[[Any, Any], bool]) -> Callable[[Difference, str], bool]:
@@ -56,7 +60,8 @@ def _parents(difference: Difference, peer: str) -> bool:
 
 
 def _same_set(ours: Any, theirs: Any) -> bool:
-    return sorted(map(str, ours)) == sorted(map(str, theirs))
+    """What is mounted twice at a point counts once."""
+    return {str(each).partition("#")[0] for each in ours} == {str(each).partition("#")[0] for each in theirs}
 
 
 def _verbs(difference: Difference) -> list[str]:
@@ -84,10 +89,14 @@ def _peer_says(*words: str) -> Callable[[Difference, str], bool]:
 def _on_cgroups(difference: Difference, _: str) -> bool:
     """The mount is of cgroups, or below such a mount."""
     path = _path(difference)
+    report = difference.place.partition("/mounts/")[0]
+    if difference.flat.get(f"{report}/mounts/{path.replace('/', '~')}/type") in ("cgroup", "cgroup2"):
+        return True
     mounts = difference.case.config.get("mounts")
     for mount in mounts if isinstance(mounts, list) else []:
         if isinstance(mount, dict) and mount.get("type") in ("cgroup", "cgroup2"):
-            destination = str(mount.get("destination"))
+            destination = "/" + str(mount.get("destination")).lstrip("/")
+            destination = _LINKS.get(destination, destination)
             if path == destination or path.startswith(f"{destination.rstrip('/')}/"):
                 return True
     return path.startswith("/sys/fs/cgroup")
@@ -120,6 +129,22 @@ def _all_devices(ours: Any, theirs: Any) -> bool:
     return bool(theirs == ["a *:* rwm"])
 
 
+def _recursive(difference: Difference, _: str) -> bool:
+    """A mount that is no bind mount has an option such as "rnosuid"."""
+    mounts = difference.case.config.get("mounts")
+    words = {"rnoatime", "rnosuid", "rnodev", "rnoexec", "rro", "rrw", "rexec", "rdev", "rsuid"}
+    return any(
+        isinstance(mount, dict) and isinstance(mount.get("options"), list) and words & set(map(str, mount["options"]))
+        for mount in (mounts if isinstance(mounts, list) else [])
+    )
+
+
+def _poststart_fails(difference: Difference, _: str) -> bool:
+    hooks = difference.case.config.get("hooks")
+    found = hooks.get("poststart") if isinstance(hooks, dict) else None
+    return any("fail" in str(each) or "/no/such" in str(each) or "/bin/false" in str(each) for each in found or [])
+
+
 #: What the specification does not allow, in the words in which pyoci refuses it.
 _STRICT = (
     "must be the absolute path",
@@ -138,7 +163,7 @@ _STRICT = (
 )
 #: What is newer than runc 1.1, as it or pyoci says.
 _OLD_ERRORS = (
-    'namespace {"time" ""} does not exist',
+    "namespace {",
     "unable to get oom kill count",
     "closing exec fds",
     "cannot set hugetlb limit",
@@ -161,11 +186,11 @@ RULES: tuple[Rule, ...] = (
         rf"{_MOUNT}/superblock",
         _theirs(lambda ours, theirs: str(theirs).split(",") == ["ro", *str(ours).split(",")[1:]]),
     ),
-    Rule("superblocks-writable", _RUNC, r"report/N/paths/.*/writable", _theirs(lambda o, t: (o, t) == (-13, -30))),
+    Rule("superblocks-writable", _RUNC, r"report/N/paths/.*/writable", _theirs(lambda o, t: t == -30 != o)),
     Rule(
         "devices-of-user-namespaces",
         _ALL,
-        rf"{_MOUNT.replace('[^/]+', '~dev~[^/]+')}/(options|propagation|source|superblock|root)",
+        rf"{_MOUNT.replace('[^/]+', '~dev~[^/]+')}/(options|propagation|source|superblock|root|type)",
         _in_user_namespace,
     ),
     Rule("devices-of-user-namespaces", _ALL, r"tree/~dev~.*", _theirs(_empty_devices)),
@@ -176,6 +201,9 @@ RULES: tuple[Rule, ...] = (
         rf"{_MOUNT}/propagation",
         _theirs(lambda o, t: o == ["master of the host"] and t == []),
     ),
+    Rule("recursive-attributes", _RUNC, rf"{_MOUNT}/options", _recursive),
+    Rule("recursive-attributes", _RUNC, r"report/N/(controlling_terminal|mknod)", _recursive),
+    Rule("no-source", _ALL, rf"{_MOUNT}/source", _theirs(lambda o, t: (o, t) == ("none", ""))),
     Rule("crun-mount-points", _CRUN, r"(report/N/)?(tree|paths)/.*", _theirs(_made_by_crun)),
     Rule("crun-core", _CRUN, r"report/N/tree/~dev~core"),
     Rule("crun-core", _CRUN, r"report/N/paths/~dev/entries", _theirs(lambda o, t: {*t} - {*o} == {"core"})),
@@ -184,6 +212,8 @@ RULES: tuple[Rule, ...] = (
     Rule("crun-shm", _CRUN, r"report/N/tree/~dev~shm.*"),
     # --- cgroups
     Rule("cgroup-parents", _ALL, r"left/cgroups", _parents),
+    Rule("devices-of-type-a", _RUNC, r"step N \w+/process/cgroups/.*devices.list", _theirs(_all_devices)),
+    Rule("hybrid", _RUNC, r"step N (create|run)/ok", _peer_says("cannot set hugetlb limit")),
     Rule("pids-zero", _RUNC, r"step N \w+/process/cgroups/.*pids.max", _theirs(lambda o, t: t == "1\n")),
     Rule("kernel-tcp", _RUNC, r"step N \w+/process/cgroups/.*kmem.tcp.limit_in_bytes"),
     # --- hooks
@@ -195,11 +225,15 @@ RULES: tuple[Rule, ...] = (
     Rule("crun-hooks", _CRUN, r"hooks", _theirs(lambda o, t: {*t} - {*o} == {"hook-poststart"})),
     Rule("crun-hooks", _CRUN, r"hook-poststart/.*", lambda d, _: d.ours == "(nothing)"),
     Rule("hook-status", _RUNC, _STATE_PLACE + "/status", _theirs(lambda o, t: (o, t) == ("created", "creating"))),
+    Rule("hook-directory", _RUNC, r"hook-poststop/N/cwd"),
     Rule("hook-limits", _RUNC, r"hook-createContainer/N/limits"),
     Rule("poststop", _RUNC, r"step N delete/ok", _says("pyoci", "poststop hook")),
+    Rule("poststart", _ALL, r"report/.*|step N start/process/.*", _poststart_fails),
+    Rule("poststart", _ALL, r"step N \w+/(ok|state/.*)", _poststart_fails),
     Rule("start-errors", _ALL, r"step N (start|run)/ok", _pyoci_says("exec: ", "startContainer hook")),
     # --- processes
     Rule("no-capabilities", _RUNC, r"report/N/(status/Cap\w+|calls/\w+|mknod|paths/.*)", lambda d, _: _no_sets(d)),
+    Rule("capabilities-beyond", _RUNC, r"step N (create|run)/ok", _peer_says("unable to apply caps")),
     Rule("exec-oom", _ALL, r"report/N/proc/oom_score_adj", lambda d, _: "exec" in _verbs(d)),
     Rule("exec-files", _RUNC, r"report/N/fds", lambda d, _: "exec" in _verbs(d)),
     Rule("terminal-flags", _ALL, r"report/N/fds", _theirs(lambda o, t: _without_cloexec(o) == t)),
@@ -216,18 +250,16 @@ RULES: tuple[Rule, ...] = (
     Rule("old-runc-limits", _OLD_RUNC, r"(report|hook-\w+)/N/limits"),
     Rule("old-runc-mount-points", _OLD_RUNC, r"(report/N/)?(tree|paths)/.*", _theirs(_made_by_crun)),
     Rule("old-runc-tmpfs", _OLD_RUNC, r"report/N/(paths|tree)/.*", _theirs(_mode_of_tmpfs)),
+    Rule("old-runc-tmpfs", _OLD_RUNC, rf"{_MOUNT}/superblock", _theirs(lambda o, t: str(o).startswith(str(t)))),
     Rule("old-runc-propagation", _OLD_RUNC, rf"{_MOUNT}/propagation", lambda d, _: "rootfsPropagation" in _linux(d)),
-    Rule("old-runc-devices", _OLD_RUNC, r"step N \w+/process/cgroups/.*devices.list", _theirs(_all_devices)),
     Rule("old-runc-devices", _OLD_RUNC, r"report/N/(mknod|tree/~dev~\w+)"),
-    Rule("old-runc-hooks", _OLD_RUNC, r"hook-poststart/N/state/status"),
+    Rule("old-runc-hooks", _OLD_RUNC, r"hook-poststart/N/state/status|hook-createContainer/N/env"),
     Rule(
         "old-runc-lacks",
         _OLD_RUNC,
         r"(report|hook-startContainer)/N/(policy|priority|timerslack|nice|ioprio|personality)",
     ),
-    Rule(
-        "old-runc-lacks", _OLD_RUNC, rf"report/N/(uname|namespaces/\w+|proc/timens_offsets)|{_MOUNT}/(options|source)"
-    ),
+    Rule("old-runc-lacks", _OLD_RUNC, rf"report/N/(uname|umask|status/Umask|namespaces/\w+)|{_MOUNT}/(options|source)"),
     Rule("old-runc-lacks", _OLD_RUNC, r"step N (create|run)/ok", _peer_says(*_OLD_ERRORS)),
     Rule("old-runc-lacks", _OLD_RUNC, r"step N (create|run)/ok", _pyoci_says(*_NEW)),
 )

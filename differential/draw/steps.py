@@ -9,6 +9,8 @@ from differential.draw.strategies import Draw
 
 Step = dict[str, Any]
 _SIGNALS = ["TERM", "KILL", "HUP", "SIGUSR1", "15", "INT", "RTMIN+1", "STOP", "0", "NOSUCH", "99"]
+#: Those that end the probe, for every runtime.
+_ENDING = ("TERM", "KILL", "HUP", "SIGUSR1", "15", "INT")
 _PATH = "PATH=/usr/local/bin:/usr/bin:/bin"
 
 _STATE: Step = {"verb": "state"}
@@ -18,6 +20,8 @@ _WAIT: Step = {"verb": "wait"}
 _TERM: Step = {"verb": "kill", "signal": "TERM"}
 _KILL: Step = {"verb": "kill", "signal": "KILL"}
 _DELETE: Step = {"verb": "delete"}
+_PAUSE: Step = {"verb": "pause"}
+_RESUME: Step = {"verb": "resume"}
 _FORCE: Step = {"verb": "delete", "options": ["--force"]}
 
 #: The one that nearly all engines use, most of the time.
@@ -32,21 +36,21 @@ _ODD: list[list[Step]] = [
     [_CREATE, _START, _START, _KILL, _WAIT, _START, _KILL, _DELETE, _DELETE],
     [_CREATE, _START, _DELETE, _FORCE, _FORCE, _DELETE],
     [_STATE, _START, _KILL, _DELETE, _FORCE],
-    [_CREATE, {"verb": "pause"}, _STATE, {"verb": "resume"}, _STATE, _START, _KILL, _WAIT, _DELETE],
+    [_CREATE, _PAUSE, _STATE, _RESUME, _STATE, _START, _KILL, _WAIT, _DELETE],
     [
         _CREATE,
         _START,
-        {"verb": "pause"},
+        _PAUSE,
         _STATE,
-        {"verb": "pause"},
-        {"verb": "resume"},
-        {"verb": "resume"},
+        _PAUSE,
+        _RESUME,
+        _RESUME,
         _STATE,
         _FORCE,
     ],
-    [_CREATE, _START, {"verb": "pause"}, _KILL, _STATE, _FORCE, _STATE],
-    [_CREATE, _START, {"verb": "pause"}, _DELETE, {"verb": "exec", "argv": ["/probe", "exit", "5"]}, _FORCE],
-    [_CREATE, _START, _KILL, _WAIT, {"verb": "pause"}, {"verb": "resume"}, _STATE, _DELETE],
+    [_CREATE, _START, _PAUSE, _KILL, _FORCE, _STATE],
+    [_CREATE, _START, _PAUSE, _DELETE, {"verb": "exec", "argv": ["/probe", "exit", "5"]}, _FORCE],
+    [_CREATE, _START, _KILL, _WAIT, _PAUSE, _RESUME, _STATE, _DELETE],
     [_CREATE, _START, {"verb": "ps"}, {"verb": "list"}, _FORCE],
 ]
 _EXEC_OPTIONS: list[list[str]] = [
@@ -135,7 +139,9 @@ def sequence(draw: Draw) -> list[Step]:
     if kind == "odd":
         return list(draw(st.sampled_from(_ODD)))
     if kind == "signal":
-        return [_CREATE, _START, {"verb": "kill", "signal": draw(st.sampled_from(_SIGNALS))}, _STATE, _FORCE]
+        signal = draw(st.sampled_from(_SIGNALS))
+        rest = [_WAIT, _STATE, _DELETE] if signal in _ENDING else [_FORCE]
+        return [_CREATE, _START, {"verb": "kill", "signal": signal}, *rest]
     if kind == "update":
         more = draw(st.lists(st.sampled_from(_UPDATES), min_size=1, max_size=3))
         return [_CREATE, *more[1:], _START, more[0], _STATE, _FORCE]
