@@ -160,6 +160,7 @@ _STRICT = (
     "must be one of",
     "needs a domain",
     "is not a capability",
+    "is no option of",
 )
 #: What is newer than runc 1.1, as it or pyoci says.
 _OLD_ERRORS = (
@@ -194,6 +195,7 @@ RULES: tuple[Rule, ...] = (
         _in_user_namespace,
     ),
     Rule("devices-of-user-namespaces", _ALL, r"tree/~dev~.*", _theirs(_empty_devices)),
+    Rule("devices-of-user-namespaces", _ALL, r"report/N/(tree/~dev~.*|mknod)", _in_user_namespace),
     Rule("mqueue-owner", _ALL, r"report/N/(paths/~dev~mqueue/stat|tree/~dev~mqueue)", _in_user_namespace),
     Rule(
         "slaves",
@@ -225,7 +227,7 @@ RULES: tuple[Rule, ...] = (
     Rule("crun-hooks", _CRUN, r"hooks", _theirs(lambda o, t: {*t} - {*o} == {"hook-poststart"})),
     Rule("crun-hooks", _CRUN, r"hook-poststart/.*", lambda d, _: d.ours == "(nothing)"),
     Rule("hook-status", _RUNC, _STATE_PLACE + "/status", _theirs(lambda o, t: (o, t) == ("created", "creating"))),
-    Rule("hook-directory", _RUNC, r"hook-poststop/N/cwd"),
+    Rule("hook-directory", _RUNC, r"hook-(poststart|poststop)/N/cwd"),
     Rule("hook-limits", _RUNC, r"hook-createContainer/N/limits"),
     Rule("poststop", _RUNC, r"step N delete/ok", _says("pyoci", "poststop hook")),
     Rule("poststart", _ALL, r"report/.*|step N start/process/.*", _poststart_fails),
@@ -252,7 +254,6 @@ RULES: tuple[Rule, ...] = (
     Rule("old-runc-tmpfs", _OLD_RUNC, r"report/N/(paths|tree)/.*", _theirs(_mode_of_tmpfs)),
     Rule("old-runc-tmpfs", _OLD_RUNC, rf"{_MOUNT}/superblock", _theirs(lambda o, t: str(o).startswith(str(t)))),
     Rule("old-runc-propagation", _OLD_RUNC, rf"{_MOUNT}/propagation", lambda d, _: "rootfsPropagation" in _linux(d)),
-    Rule("old-runc-devices", _OLD_RUNC, r"report/N/(mknod|tree/~dev~\w+)"),
     Rule("old-runc-hooks", _OLD_RUNC, r"hook-poststart/N/state/status|hook-createContainer/N/env"),
     Rule(
         "old-runc-lacks",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def test_no_difference_without_a_rule(pyoci: Path) -> None:
     peers = [run.find_runtime(name) for name in ("runc", "crun") if shutil.which(name)]
     assert peers, "install runc"
     kept = [cases.read(path) for path in sorted((PACKAGE / "examples").glob("*.json"))]
-    views = {
+    views: dict[str, Iterable[Case]] = {
         view: chain([case for case in kept if case.view == view], draw_cases(view, SEED, COUNT)) for view in cases.VIEWS
     }
     found: list[str] = []
