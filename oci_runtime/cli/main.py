@@ -16,7 +16,7 @@ from __future__ import annotations
 import posix
 import sys
 from _signal import SIG_DFL, signal
-from errno import EMFILE, ENFILE
+from errno import EBADF
 
 from oci_runtime.cli.options import boolean, check_count, parse
 from oci_runtime.errors import PyociError, SpecError, UsageError
@@ -133,14 +133,8 @@ def main(arguments: Sequence[str]) -> int:
         prefix, status = options.failure
         _report(options, f"{prefix}{error}", several=isinstance(error, SpecError))
         return status or error.exit_code
-    except (OSError, MemoryError) as error:  # the machine's failure, not ours, but for its telling so little
-        prefix, status = options.failure
-        _report(options, f"{prefix}{_failure_of_the_machine(error)}")
-        _trace(options, error)
-        return status or 1
     except Exception as error:
-        _internal_error(options, error)
-        return options.failure[1] or 1
+        return _unexpected(options, error)
 
 
 def _dispatch(options: GlobalOptions, arguments: Sequence[str]) -> int:
@@ -203,7 +197,9 @@ def open_missing_descriptors() -> None:
     for descriptor in (0, 1, 2):
         try:
             posix.get_inheritable(descriptor)
-        except OSError:
+        except OSError as error:
+            if error.errno != EBADF:
+                continue  # it is open, whatever else may be wrong
             opened = posix.open("/dev/null", posix.O_RDWR)
             if opened == descriptor:
                 posix.set_inheritable(opened, True)
@@ -290,28 +286,18 @@ def _report(options: GlobalOptions, message: str, *, several: bool = False) -> N
     report_error(options, message, several=several)
 
 
-def _failure_of_the_machine(error: OSError | MemoryError) -> str:
-    if isinstance(error, MemoryError):
-        return "out of memory"
-    what = error.strerror or str(error) or type(error).__name__
-    return f"{error.filename}: {what}" if error.filename else what
+def _unexpected(options: GlobalOptions, error: Exception) -> int:
+    """A failure of the machine, but for its telling so little, or one of ours. Returns the exit status."""
+    from oci_runtime.cli.refusal import refusal
 
-
-def _is_out_of_descriptors(error: Exception) -> bool:
-    """Of a module that cannot be loaded there are only words, and an errno where ld.so finds no words either."""
-    if isinstance(error, OSError):
-        return error.errno in (EMFILE, ENFILE)
-    text = str(error)
-    return isinstance(error, ImportError) and ("Too many open files" in text or f"Error {EMFILE}" in text)
-
-
-def _internal_error(options: GlobalOptions, error: Exception) -> None:
-    if _is_out_of_descriptors(error):
-        _report(options, f"{options.failure[0]}too many open files: pyoci needs more than it may have (ulimit -n)")
-        return
-    what = " ".join(str(error).split())
-    _report(options, f"pyoci: internal error: {type(error).__name__}: {what}")
+    prefix, status = options.failure
+    refused = refusal(error)
+    if refused:
+        _report(options, f"{prefix}{refused}")
+    else:
+        _report(options, f"pyoci: internal error: {type(error).__name__}: {' '.join(str(error).split())}")
     _trace(options, error)
+    return status or 1
 
 
 def _trace(options: GlobalOptions, error: BaseException) -> None:

@@ -36,7 +36,11 @@ def delete(root: str, container_id: str, force: bool = False, warn: Callable[[st
         store.remove_unfinished(root, container_id)
     try:
         container = store.load(root, container_id)
-        _lock(container, force)
+        try:
+            _lock(container, force)
+        except BaseException:
+            container.close()  # who goes on with a damaged one waits for the lock anew
+            raise
     except StateError:
         if force:
             return

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import posix
-
 from oci_runtime._shim import lib
 from oci_runtime.errors import StateError, SystemCallError
-from oci_runtime.linux.processes import is_alive, open_process
+from oci_runtime.linux.processes import close_quietly, is_alive, open_process, wait_for_end
 from oci_runtime.state import store
 from oci_runtime.state.status import status
 
@@ -17,6 +15,8 @@ if TYPE_CHECKING:
     from oci_runtime.state.store import Container
 
 SIGKILL = 9
+#: seconds
+DEATH_TIMEOUT = 2.0
 
 
 def kill(root: str, container_id: str, signal: int, everyone: bool = False) -> None:
@@ -55,12 +55,24 @@ def signal_init(container: Container, signal: int) -> None:
     pidfd = open_process(record["pid"], record["start_time"])
     if pidfd < 0:
         raise StateError("container not running")
-    error = lib.sys_pidfd_send_signal(pidfd, signal)
-    posix.close(pidfd)
-    if error:
-        raise SystemCallError(f"cannot send signal {signal}", -error)
-    if signal == SIGKILL and container.record["cgroups"]:
-        _thaw(container.record["cgroups"])
+    try:
+        error = lib.sys_pidfd_send_signal(pidfd, signal)
+        if error:
+            raise SystemCallError(f"cannot send signal {signal}", -error)
+        if signal == SIGKILL and container.record["cgroups"]:
+            _thaw_to_end(container.record["cgroups"], pidfd)
+    finally:
+        close_quietly(pidfd)
+
+
+def _thaw_to_end(cgroups: dict[str, Any], pidfd: int) -> None:
+    """With cgroups v1 a frozen process dies only when it is thawed. One that ends was not frozen, and then it does not
+    matter that nobody could tell."""
+    try:
+        _thaw(cgroups)
+    except Exception:
+        if not wait_for_end(pidfd, DEATH_TIMEOUT):
+            raise
 
 
 def _signal_without_cgroups(container: Container, signal: int) -> None:
@@ -81,7 +93,6 @@ def _signal_without_cgroups(container: Container, signal: int) -> None:
 
 
 def _thaw(cgroups: dict[str, Any]) -> None:
-    """With cgroups v1 a frozen process dies only when it is thawed."""
     from oci_runtime.linux.cgroups.manager import from_state
 
     manager = from_state(cgroups)

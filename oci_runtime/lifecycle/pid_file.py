@@ -41,12 +41,13 @@ def _write_new(path: str, data: bytes) -> None:
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
     fd = posix.open(path, flags, 0o644)
     try:
-        posix.write(fd, data)
-    except OSError:
+        try:
+            posix.write(fd, data)
+        finally:
+            posix.close(fd)
+    except BaseException:
         posix.unlink(path)
         raise
-    finally:
-        posix.close(fd)
 
 
 def _rename(unnamed: str, path: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 
 from oci_runtime._shim import lib
-from oci_runtime.errors import StateError
+from oci_runtime.errors import PyociError, StateError
 from oci_runtime.lifecycle.interruption import hold, release
 from oci_runtime.lifecycle.launch import launch
 from oci_runtime.lifecycle.start import record_running, run_poststart_hooks, startcontainer_state, wait_for_exec
@@ -67,16 +67,16 @@ def _start(launched: Launched, signals: Signals | None, warn: Callable[[str], No
 
 def _wait(launched: Launched, signals: Signals, notify: NotifySocket | None) -> int:
     """Other commands may work on the container while it runs."""
+    child = launched.child
+    launched.undo.forget()
+    launched.container.close()  # first: whatever fails, it is deleted then, and that needs the lock
+    if launched.cgroups:
+        launched.cgroups.close()
+    posix.close(child.socket)
     from oci_runtime.lifecycle import delete  # noqa: F401 -- loaded while the process runs, not when it has ended
     from oci_runtime.lifecycle.foreground import wait
     from oci_runtime.linux.cgroups import tree  # noqa: F401
 
-    child = launched.child
-    launched.undo.forget()
-    launched.container.close()
-    if launched.cgroups:
-        launched.cgroups.close()
-    posix.close(child.socket)
     return wait(child.pid, child.pidfd, launched.master, signals, notify)
 
 
@@ -87,3 +87,6 @@ def _delete(request: RunRequest, warn: Callable[[str], None]) -> None:
         delete(request.root, request.id, force=True, warn=warn)
     except StateError:
         pass  # another command was faster
+    except (PyociError, OSError) as error:
+        # what the process ended with is what was asked for; the container stays on record
+        warn(f"container {request.id!r} could not be removed: {getattr(error, 'strerror', None) or error}")

@@ -56,7 +56,7 @@ def start(root: str, container_id: str, warn: Callable[[str], None] = to_stderr,
         raise
     record_running(container, warn)
     if "poststart" in container.record["hooks"]:
-        run_poststart_hooks(container, saved_config(container), warn)
+        run_poststart_hooks(container, None, warn)
     if notify:
         _forward(container, notify)
 
@@ -226,19 +226,20 @@ def saved_config(container: Container) -> Config:
     return config  # type: ignore[return-value]
 
 
-def run_poststart_hooks(container: Container, config: Config, warn: Callable[[str], None]) -> None:
-    """The hooks; when one fails the container is stopped and destroyed (runtime.md, Lifecycle, step 9).
+def run_poststart_hooks(container: Container, config: Config | None, warn: Callable[[str], None]) -> None:
+    """The hooks, by default those of the saved configuration; when one fails the container is stopped and destroyed
+    (runtime.md, Lifecycle, step 9).
 
     They may call commands that change the container, so it is not locked meanwhile, nor afterwards.
     """
-    from oci_runtime.linux.hooks import run_hooks
-
-    record = container.record
-    state, around = hook_state(record, "running"), surroundings(record["bundle"], record["annotations"])
-    container.unlock()
     try:
+        from oci_runtime.linux.hooks import run_hooks
+
+        record = container.record
+        state, around = hook_state(record, "running"), surroundings(record["bundle"], record["annotations"])
+        container.unlock()
         release()
-        run_hooks(config["hooks"]["poststart"], "poststart", state, around)
+        run_hooks((config or saved_config(container))["hooks"]["poststart"], "poststart", state, around)
         hold()
     except BaseException:
         hold()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import posix
 from select import POLLIN, poll
 
+from oci_runtime.errors import PyociError
+
 # of struct report, before its text: kind, value, op, length
 _HEAD = "=IiII"
 _HEAD_SIZE = 16
@@ -48,7 +50,12 @@ def wait_until_readable(socket: int, timeout: float | None = None) -> bool:
     run meanwhile."""
     poller = poll()
     poller.register(socket, POLLIN)
-    return bool(poller.poll(None if timeout is None else timeout * 1000))
+    try:
+        return bool(poller.poll(None if timeout is None else timeout * 1000))
+    except OSError:  # out of memory, say
+        if timeout is not None:
+            raise
+        return True  # who reads waits, too
 
 
 def next_report(socket: int, timeout: float | None = None) -> Report | None:
@@ -61,4 +68,6 @@ def next_report(socket: int, timeout: float | None = None) -> Report | None:
             data = posix.read(socket, _REPORT_AT_MOST)
         except ConnectionResetError:  # it has not read all that it was told, but may have said something
             continue
+        except OSError as error:
+            raise PyociError(f"cannot hear of init whether the process runs: {error.strerror}") from error
         return Report(data, -1) if data else None

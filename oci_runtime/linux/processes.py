@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import posix
+from errno import EINVAL, ENOENT, ESRCH
+
+from oci_runtime.errors import PyociError, SystemCallError
 
 # proc_pid_stat(5), counted from the field after the command's name
 _STATE, _START_TIME = 0, 19
@@ -15,18 +18,20 @@ _WAIT_AT_MOST = 10**9
 def start_time(pid: int) -> int:
     """When the process started, in clock ticks since boot; 0 when there is none, or only a zombie.
 
-    Together with the pid this names a process for ever: proc_pid_stat(5), field 22.
+    Together with the pid this names a process for ever: proc_pid_stat(5), field 22. PyociError when nobody can tell:
+    who cannot look must not take a process for one that has ended.
     """
+    path = f"/proc/{pid}/stat"
     try:
-        fd = posix.open(f"/proc/{pid}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
-    except OSError:
-        return 0
-    try:
-        text = posix.read(fd, 1024)
-    except OSError:  # it ended just now
-        return 0
-    finally:
-        posix.close(fd)
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            text = posix.read(fd, 1024)
+        finally:
+            posix.close(fd)
+    except OSError as error:
+        if error.errno in (ENOENT, ESRCH):  # it ended, maybe just now
+            return 0
+        raise PyociError(f"cannot read {path}: {error.strerror}") from error
     fields = text[text.rindex(b")") + 2 :].split()
     return 0 if fields[_STATE] in (b"Z", b"X") else int(fields[_START_TIME])
 
@@ -37,18 +42,33 @@ def is_alive(pid: int, started: int) -> bool:
 
 
 def open_process(pid: int, started: int) -> int:
-    """A pidfd of the recorded process, or -1 when it has ended."""
+    """A pidfd of the recorded process, or -1 when it has ended. PyociError when nobody can tell."""
     if pid <= 0:
         return -1
     from oci_runtime._shim import lib  # not for `state`, which gets by without it
 
     fd: int = lib.sys_pidfd_open(pid)
     if fd < 0:
-        return -1
-    if not is_alive(pid, started):
+        if -fd in (ESRCH, EINVAL):  # EINVAL: a thread has its number now
+            return -1
+        raise SystemCallError(f"cannot get hold of process {pid}", -fd)
+    try:
+        alive = is_alive(pid, started)
+    except BaseException:
+        posix.close(fd)
+        raise
+    if not alive:
         posix.close(fd)
         return -1
     return fd
+
+
+def close_quietly(descriptor: int) -> None:
+    """close(2) of what nothing was written to: Linux gives the descriptor back whatever it says."""
+    try:
+        posix.close(descriptor)
+    except OSError:
+        pass
 
 
 def wait_for_end(pidfd: int, timeout: float, other: int = -1) -> bool:

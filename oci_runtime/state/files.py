@@ -6,7 +6,7 @@ Nobody but us and root can write to the directory, but what is in it may be dama
 from __future__ import annotations
 
 import posix
-from errno import EMFILE, ENFILE, ENOENT, ENOMEM
+from errno import EMFILE, ENAMETOOLONG, ENFILE, ENOENT, ENOMEM, ENOTDIR
 
 from oci_runtime.errors import PyociError
 
@@ -103,5 +103,7 @@ def is_directory(name: str, directory: int) -> bool:
 def _mode(name: str, directory: int) -> int:
     try:
         return posix.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
-    except OSError:
-        return 0
+    except OSError as error:
+        if error.errno in (ENOENT, ENOTDIR, ENAMETOOLONG):
+            return 0
+        raise

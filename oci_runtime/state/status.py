@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posix
-from errno import ENOENT
+from errno import EACCES, ENOENT, EPERM, ESRCH, EWOULDBLOCK
 
 from oci_runtime.errors import PyociError
 from oci_runtime.linux.processes import is_alive
@@ -38,8 +38,10 @@ def _waits(container: Container) -> bool:
         return False
     try:
         return posix.readlink(f"/proc/{container.record['pid']}/exe").startswith(_INIT)
-    except OSError:
-        return True
+    except OSError as error:
+        if error.errno in (ENOENT, ESRCH, EACCES, EPERM):
+            return True  # it has ended, or is not for us to look at
+        raise PyociError(f"cannot tell what process {container.record['pid']} executes: {error.strerror}") from error
 
 
 def _is_paused(container: Container) -> bool:
@@ -63,8 +65,10 @@ def _is_locked(container: Container) -> bool:
         raise PyociError(f"cannot open {container.path}: {error.strerror}") from error
     try:
         flock(fd, LOCK_EX | LOCK_NB)
-    except OSError:
-        return True
+    except OSError as error:
+        if error.errno == EWOULDBLOCK:
+            return True
+        raise PyociError(f"cannot lock {container.path}: {error.strerror}") from error
     finally:
         posix.close(fd)
     return False

@@ -12,6 +12,7 @@ from errno import EINVAL, ENODEV, ENOENT
 
 from oci_runtime._shim import lib
 from oci_runtime.errors import NoCgroupfsError
+from oci_runtime.linux.processes import close_quietly
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def write(directory: int, name: str, value: str) -> None:
     try:
         posix.write(fd, value.encode())
     finally:
-        posix.close(fd)
+        close_quietly(fd)
 
 
 def read(directory: int, name: str) -> str:
@@ -101,7 +102,7 @@ def read(directory: int, name: str) -> str:
             parts.append(data)
         return b"".join(parts).decode()
     finally:
-        posix.close(fd)
+        close_quietly(fd)
 
 
 def counter(text: str, key: str) -> int:
