@@ -48,8 +48,6 @@ def main(global_options: GlobalOptions, arguments: Arguments) -> int:
     request = common.request(global_options, arguments)
     process = absolute(arguments.text("process"), "process")
     command = arguments.positional[1:]
-    if command and command[0] == "--":  # runc's manual page: container-id [--] command
-        command = command[1:]
     if not command and not process:
         raise UsageError("exec args cannot be empty: give a command or --process")
     from oci_runtime.lifecycle.exec import exec_process

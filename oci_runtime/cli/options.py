@@ -78,8 +78,8 @@ class Arguments:
 def parse(command: str, options: Options, arguments: Sequence[str], interleaved: bool = True) -> Arguments:
     """Reads `arguments` by the table `options`. `command` is for messages, '' for the global options.
 
-    When `interleaved`, options may follow positional arguments; else everything from the first one on is positional.
-    Raises UsageError.
+    When `interleaved`, options may follow positional arguments; else everything from the first one on is positional,
+    but for a -- behind the id, which stands between it and another command line. Raises UsageError.
     """
     parsed = Arguments(options)
     positional = parsed.positional
@@ -92,10 +92,10 @@ def parse(command: str, options: Options, arguments: Sequence[str], interleaved:
             positional += arguments[index:]
             break
         if len(argument) < 2 or argument[0] != "-":
-            positional.append(argument)
             if not interleaved:
-                positional += arguments[index:]
+                positional += arguments[index - 1 :]
                 break
+            positional.append(argument)
             continue
         name, equals, text = argument[2 if argument[1] == "-" else 1 :].partition("=")
         if not name or name[0] == "-":
@@ -114,6 +114,8 @@ def parse(command: str, options: Options, arguments: Sequence[str], interleaved:
                 text = arguments[index]
                 index += 1
             parsed.set(option, integer(text, name) if option[2] in ("int", "ints") else text)
+    if command and not interleaved and len(positional) > 1 and positional[1] == "--":
+        del positional[1]
     return parsed
 
 

@@ -81,6 +81,14 @@ def test_options_may_follow_the_id_unless_it_ends_them() -> None:
     assert not parsed.is_set("bundle")
 
 
+def test_two_dashes_between_the_id_and_another_command_line() -> None:
+    """runc's manual page: exec container-id [--] command."""
+    assert read("-d", "id", "--", "ls", "--", "-x", interleaved=False).positional == ["id", "ls", "--", "-x"]
+    assert read("--", "id", "--", "ls", interleaved=False).positional == ["id", "ls"]
+    assert read("id", "--", interleaved=False).positional == ["id"]
+    assert parse("", OPTIONS, ["create", "--", "x"], interleaved=False).positional == ["create", "--", "x"]
+
+
 def test_two_dashes_end_the_options_and_one_is_an_argument() -> None:
     assert read("-d", "-", "--", "-b", "--").positional == ["-", "-b", "--"]
 
