@@ -46,18 +46,22 @@ class MountSources:
             posix.close(fd)
 
     def _open(self, tree: Tree, errno: int) -> int:
-        """In the container's mount namespace. What that would not show, so that nobody sees what the host's mounts
-        cover, is opened in the host's: there it is root of the host who leaves them out."""
+        """In the container's mount namespace. What that does not give away, as mounts of the host cover a part of it, is
+        opened in the host's, where root may leave them out; but flags are not locked there, so it has none that matter.
+        """
         flags = OPEN_TREE_CLONE | (AT_RECURSIVE if tree.recursive else 0)
         flags |= AT_SYMLINK_NOFOLLOW if tree.is_link else 0
         path = tree.path.encode("utf-8", "surrogateescape")
         fd = -errno
         if errno != EINVAL and posix.geteuid() == 0:
-            root = posix.open(f"/proc/{self.child.pid}/root", posix.O_PATH | posix.O_CLOEXEC)
+            root = self._of_child("root", posix.O_PATH, tree.pointer)
             fd = lib.sys_open_tree_of(self.child.pidfd, root, path, flags)
             posix.close(root)
         if fd == -EINVAL and posix.geteuid() == 0:
             fd = lib.sys_open_tree(AT_FDCWD, path, flags)
+            if fd >= 0 and posix.fstatvfs(fd).f_flag & (posix.ST_RDONLY | posix.ST_NODEV):
+                posix.close(fd)
+                fd = -EINVAL
         if fd < 0:
             below = fd == -EINVAL and not tree.recursive  # mount_namespaces(7)
             why = ": there are mounts below it, which only root of the host can leave out; use rbind" if below else ""
@@ -67,12 +71,12 @@ class MountSources:
     def _map_ids(self, tree: Tree, fd: int) -> None:
         assert tree.id_mapping
         uids, gids, recursive = tree.id_mapping
-        error = lib.sys_mount_idmap(fd, recursive, self._namespace(uids, gids))
+        error = lib.sys_mount_idmap(fd, recursive, self._namespace(uids, gids, tree.pointer))
         if error:
             why = " (does its filesystem have no id-mapped mounts?)" if error == -EINVAL else ""
             raise SystemCallError(f"cannot map the ids of {tree.path}{why}", -error, tree.pointer)
 
-    def _namespace(self, uids: object, gids: object) -> int:
+    def _namespace(self, uids: object, gids: object, pointer: str) -> int:
         """A descriptor of a user namespace with these mappings; without them the container's."""
         for known_uids, known_gids, fd in self.namespaces:
             if (known_uids, known_gids) == (uids, gids):
@@ -82,6 +86,13 @@ class MountSources:
 
             fd = namespace_with(uids, gids)  # type: ignore[arg-type]
         else:
-            fd = posix.open(f"/proc/{self.child.pid}/ns/user", posix.O_RDONLY | posix.O_CLOEXEC)
+            fd = self._of_child("ns/user", posix.O_RDONLY, pointer)
         self.namespaces.append((uids, gids, fd))
         return fd
+
+    def _of_child(self, name: str, flags: int, pointer: str) -> int:
+        path = f"/proc/{self.child.pid}/{name}"
+        try:
+            return posix.open(path, flags | posix.O_CLOEXEC)
+        except OSError as error:
+            raise SystemCallError(f"cannot open {path}", error.errno or 0, pointer) from error

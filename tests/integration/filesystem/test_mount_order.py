@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from containers import Bundle, Pyoci
-from host_mounts import HostMounts
+from host_mounts import HostMounts, mount
 from mountinfo import parse
 
 MAPPING = [{"containerID": 0, "hostID": 100000, "size": 65536}]
@@ -97,6 +97,22 @@ def test_mounts_below_a_source_are_left_out(bundle: Bundle, pyoci: Pyoci, host: 
     bundle.mount("/one", "bind", str(top), ["bind"])
     bundle.mount("/two", "bind", str(top), ["rbind"])
     assert pyoci.run(bundle.shell("ls /one/below; echo; ls /two/below")).out == "\nfile\n"
+
+
+@pytest.mark.parametrize("flag", ["ro", "nodev"])
+def test_mounts_below_a_source_with_flags(bundle: Bundle, pyoci: Pyoci, host: HostMounts, flag: str) -> None:
+    """Nobody could lock its flags then, and root of the container would change them."""
+    top = host.tmpfs("top", "mode=777")
+    (top / "below").mkdir()
+    host.tmpfs("top/below", "mode=755")
+    mount("-o", f"remount,bind,{flag}", top)
+    bundle.user_namespace()
+    bundle.mount("/mnt", "bind", str(top), ["bind"])
+    done = pyoci.run(bundle, check=False)
+    assert done.code == 1
+    assert "use rbind" in done.err
+    bundle.mounts[-1]["options"] = ["rbind"]
+    assert flag in parse(pyoci.run(bundle.args("cat", "/proc/self/mountinfo")).out)["/mnt"].options
 
 
 def test_a_source_of_nobody(bundle: Bundle, pyoci: Pyoci, sources: Path) -> None:
