@@ -46,9 +46,9 @@ class MountSources:
             posix.close(fd)
 
     def _open(self, tree: Tree, errno: int) -> int:
-        """In the container's mount namespace. What that does not give away, as mounts of the host cover a part of it, is
-        opened in the host's, where root may leave them out; but flags are not locked there, so it has none that matter.
-        """
+        """In the container's mount namespace. What that does not give away, as mounts of the host cover a part of it,
+        is opened in the host's, where root may leave them out; but flags are not locked there, so it has none that
+        matter."""
         flags = OPEN_TREE_CLONE | (AT_RECURSIVE if tree.recursive else 0)
         flags |= AT_SYMLINK_NOFOLLOW if tree.is_link else 0
         path = tree.path.encode("utf-8", "surrogateescape")
