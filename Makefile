@@ -5,6 +5,7 @@ DESTDIR ?=
 LIBDIR = $(PREFIX)/lib/pyoci
 BENCH_FLAGS ?=
 VM_FLAGS ?=
+FAULTS_FLAGS ?=
 DIFFERENTIAL_FLAGS ?= --examples 1000
 
 VENV = .venv
@@ -14,8 +15,8 @@ SITE = $$($(VPYTHON) -c 'import sysconfig; print(sysconfig.get_path("platlib"))'
 # generates files knows of another that does the same.
 LOCKED = exec 9> build/.lock && flock 9 &&
 GENERATED = oci_runtime/init oci_runtime/spec/_checker.py oci_runtime/schemas oci_runtime/_shim.c oci_runtime/_libseccomp.c oci_runtime/_libsystemd.py
-CHECKED = oci_runtime schemas native scripts bench conformance differential vm tests setup.py
-C_SOURCES = $(shell find native tests bench differential -name '*.[ch]')
+CHECKED = oci_runtime schemas native scripts bench conformance differential faults vm tests setup.py
+C_SOURCES = $(shell find native tests bench differential faults -name '*.[ch]')
 # Where tests find their helpers, as pytest does: in their own folder unless it is a package.
 TEST_HELPERS = $(shell for folder in $$(find tests -type d -not -name __pycache__); do \
 	[ -e $$folder/__init__.py ] || printf '%s:' $$folder; done)
@@ -77,6 +78,11 @@ conformance-check: conformance-programs build
 differential: deps-test build
 	$(VPYTHON) -m differential run $(DIFFERENTIAL_FLAGS)
 
+# Every command with a fault at every system call, as in docs/faults.md. `make test` tries one of some hundred.
+.PHONY: faults
+faults: deps-test build
+	$(VPYTHON) -m faults --json build/faults.json $(FAULTS_FLAGS)
+
 # A Debian machine with systemd, cgroup v2 or v1, AppArmor: docs/vm.md. It needs little of the host but its processor.
 .PHONY: vm vm-test vm-shell
 vm: deps-vm $(VENV)/.stamp
@@ -99,7 +105,7 @@ lint-types: build
 
 lint-c: deps-lint
 	clang-format --dry-run -Werror $(C_SOURCES)
-	gcc -std=gnu11 -fsyntax-only -Wall -Wextra -Werror -Inative $(filter-out native/interpreter.c,$(wildcard native/*.c)) bench/*.c
+	gcc -std=gnu11 -fsyntax-only -Wall -Wextra -Werror -Inative $(filter-out native/interpreter.c,$(wildcard native/*.c)) bench/*.c faults/*.c
 
 lint-shell: deps-lint
 	shellcheck $(SCRIPTS)
