@@ -404,14 +404,14 @@ int sys_program_in_tmpfs(const char *name, const char *data, size_t size, int mo
     return error ? error : program;
 }
 
-/* A tmpfs for device nodes that is mounted nowhere; `context` is its SELinux label, or NULL. */
-int sys_device_directory(const char *context)
+/* A tmpfs for device nodes that is mounted nowhere; `key` and `label` are its SELinux option, or "". */
+int sys_device_directory(const char *key, const char *label)
 {
     int error = 0, mount = -1;
     int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
     if (fs < 0)
         return -errno;
-    if ((context && syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "context", context, 0)) ||
+    if ((*key && syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, label, 0)) ||
         syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) ||
         (mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)) < 0)
         error = -errno;

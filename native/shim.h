@@ -35,7 +35,7 @@ int sys_memfd(const char *name, const char *data, size_t size, int executable, i
 int sys_program_in_tmpfs(const char *name, const char *data, size_t size, int mode);
 int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 int sys_open_tree(int dir, const char *path, unsigned flags);
-int sys_device_directory(const char *context);
+int sys_device_directory(const char *key, const char *label);
 int sys_umount(const char *path, int flags);
 int sys_open_tree_of(int process, int root, const char *path, unsigned flags);
 int sys_mount_idmap(int mount, int recursive, int user_namespace);

@@ -166,14 +166,29 @@ void say_why(struct init *init, int fs)
         text_append(init->detail, sizeof init->detail, text + 2); /* "e " and what the filesystem has to say */
 }
 
+/* The value of a label, of which mount(2) would have the quotation marks taken off; fsconfig(2) has not. */
+static const char *unquoted(const char *key, const char *text, char *value, size_t size)
+{
+    size_t length = text_length(text), end = text_length(key);
+    int is_label = end >= 7 && text_equal(key + end - 7, "context");
+    if (!is_label || length < 2 || length >= size || text[0] != '"' || text[length - 1] != '"')
+        return text;
+    value[0] = 0;
+    text_append(value, size, text + 1);
+    value[length - 2] = 0;
+    return value;
+}
+
 int configure(int fs, const char *option)
 {
-    char key[FSCONFIG_VALUE_SIZE] = "";
+    char key[FSCONFIG_VALUE_SIZE] = "", value[FSCONFIG_VALUE_SIZE];
     size_t size = 0;
     while (option[size] && option[size] != '=' && size + 1 < sizeof key)
         key[size] = option[size], size++;
-    if (option[size] == '=')
-        return (int)SYS5(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, option + size + 1, 0);
+    if (option[size] == '=') {
+        const char *text = unquoted(key, option + size + 1, value, sizeof value);
+        return (int)SYS5(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, text, 0);
+    }
     return (int)SYS5(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, key, 0, 0);
 }
 

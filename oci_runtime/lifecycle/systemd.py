@@ -39,7 +39,7 @@ def pass_on(config: Config, request: CreateRequest) -> None:
             {
                 "destination": _IN_CONTAINER,
                 "source": f"{request.root}/{request.id}/{_DIRECTORY}",
-                "options": ["bind", "nosuid", "noexec", "nodev", "ro"],
+                "options": ["bind", "nosuid", "noexec", "nodev", "ro", "slave"],
             },
         ]
     process["env"] = variables

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 from errno import EACCES, EPERM
 
-from oci_runtime._shim import ffi, lib
+from oci_runtime._shim import lib
 from oci_runtime.errors import PyociError, SystemCallError
 from oci_runtime.plan.operations import DeviceNodes
 
@@ -21,8 +21,8 @@ AT_FDCWD = -100
 def open_device_nodes(nodes: DeviceNodes) -> None:
     """Makes them, each with its mode and owner, in a tmpfs that is mounted nowhere, so that they are no inodes of the
     host's. It stays closed where the runtime may not make devices either."""
-    label = nodes.label.encode() if nodes.label else ffi.NULL
-    fd = lib.sys_device_directory(label)
+    key, _, label = nodes.label.partition("=")
+    fd = lib.sys_device_directory(key.encode(), label.strip('"').encode())
     if fd < 0:
         if -fd in (EPERM, EACCES):
             return

@@ -83,7 +83,8 @@ class DeviceNodes(Descriptor):
     """A directory that holds `devices`, made by the runtime for a container that may not.
 
     `fd` stays -1 where the runtime may not either. `mappings`: uid and gid mappings of the container's user namespace,
-    each (id in it, id outside, size), or None as long as they are not known; `label`: of SELinux, or ''.
+    each (id in it, id outside, size), or None as long as they are not known; `label`: the option that labels
+    the directory, or ''.
     """
 
     __slots__ = ("devices", "label", "mappings")

@@ -76,3 +76,17 @@ def test_bound_cgroups_of_a_shared_root(bundle: Bundle, pyoci: Pyoci, shared: Pa
     assert lines
     for line in lines:
         assert not hosts & set(line.split()), line
+
+
+def test_notification_socket_of_a_shared_root(bundle: Bundle, pyoci: Pyoci, shared: Path, directory: Path) -> None:
+    """Nor is the directory of the socket that systemd is told by, which the configuration does not speak of.
+
+    Fails without "slave" in pass_on() (lifecycle/systemd.py).
+    """
+    bundle.linux["rootfsPropagation"] = "shared"
+    bundle.args("grep", " /run/notify ", "/proc/self/mountinfo")
+    line = pyoci.run(bundle, env={"NOTIFY_SOCKET": str(directory / "systemd")}).out
+    hosts = {field for line in shared.read_text().splitlines() for field in line.split() if field.startswith("shared:")}
+    assert hosts
+    assert {"ro", "nosuid", "nodev", "noexec"} <= set(line.split()[5].split(","))
+    assert not hosts & set(line.split()), line

@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from containers import Bundle, Pyoci
 from race import exchanging
 
@@ -28,7 +29,8 @@ def results(bundle: Bundle, pyoci: Pyoci, one: Path, other: Path, rounds: int = 
     return found
 
 
-def test_masked_and_read_only_paths_of_proc(bundle: Bundle, pyoci: Pyoci) -> None:
+@pytest.mark.parametrize("user", [False, True], ids=["root", "user namespace"])
+def test_masked_and_read_only_paths_of_proc(bundle: Bundle, pyoci: Pyoci, user: bool) -> None:
     """When a container runs, /proc may be the other directory, which has nothing; but procfs is never without masks."""
     other = bundle.rootfs / "other"
     other.mkdir()
@@ -36,6 +38,8 @@ def test_masked_and_read_only_paths_of_proc(bundle: Bundle, pyoci: Pyoci) -> Non
     bundle.capabilities("CAP_SYS_ADMIN")
     bundle.linux["maskedPaths"] = ["/proc/version", "/proc/keys"]
     bundle.linux["readonlyPaths"] = ["/proc/sys"]
+    if user:
+        bundle.user_namespace()
     # procfs is looked for in both places; once in it, one stays in it
     bundle.shell(
         "for d in /proc /other; do cd $d; [ -d self ] || continue; echo procfs; [ -s version ] && echo not masked; "
