@@ -93,7 +93,7 @@ enum plan_code {
     OP_USER,         /* n0: uid, n1: gid, s0: n2 supplementary group ids (uint32), n3: leave the groups as they are */
     OP_CAPABILITIES, /* n0: effective, n1: permitted, n2: inheritable, n3: ambient */
     OP_NO_NEW_PRIVILEGES,
-    OP_SECCOMP,           /* s0: filter of n0 bytes; n1: SECCOMP_FILTER_FLAG_, n2: send the listener */
+    OP_SECCOMP,           /* s0: filter of n0 bytes; n1: SECCOMP_FILTER_FLAG_, n2: enum listener */
     OP_WORKING_DIRECTORY, /* s0; n0: 1: may still fail with EACCES, a second one will follow; 2: only looks at it */
     OP_EXEC, /* s1: list of n0 arguments, s2: list of n1 variables, to which OP_INHERITED's HOME is added */
 };
@@ -117,6 +117,12 @@ enum hook_flags {
     HOOK_IN_ROOT = 1, /* before the root is changed: in the root filesystem's directory, with the caller's umask */
     HOOK_HOME = 2,    /* OP_INHERITED's HOME is added to the variables */
     HOOK_CLOSE_PRESERVED = 4, /* some descriptors are open that are the process's alone */
+};
+
+enum listener {
+    LISTENER_NONE,
+    LISTENER_SENT,
+    LISTENER_OF_A_USER, /* who must be allowed to take it */
 };
 
 enum sync_phase {

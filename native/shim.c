@@ -100,17 +100,32 @@ static void keep(int fd)
         fcntl(fd, F_SETFD, 0);
 }
 
-/* Executes init, which is to begin with `numbers` as its arguments; the first two are its socket and its plan. */
-static __attribute__((noreturn)) void execute_init(const struct spawn *request, const int *numbers, int count)
+enum {
+    JOINS_AT_MOST = sizeof((struct spawn *)0)->join / sizeof(int) + 1,
+    TASKS_AT_MOST = sizeof((struct spawn *)0)->tasks / sizeof(int),
+    ARGUMENTS_AT_MOST = 16 + 2 * JOINS_AT_MOST + TASKS_AT_MOST,
+};
+
+/* init's arguments: numbers, the first two its socket and its plan, and a text. */
+struct arguments {
+    int count;
+    int numbers[ARGUMENTS_AT_MOST];
+    const char *last;
+};
+
+static void add(struct arguments *arguments, int number)
 {
-    char text[8 + sizeof request->tasks / sizeof *request->tasks][12], *argv[2 + sizeof text / sizeof *text];
-    char *envp[] = {NULL};
-    argv[0] = "pyoci-init";
-    for (int i = 0; i < count; i++) {
-        snprintf(text[i], sizeof *text, "%d", numbers[i]);
+    arguments->numbers[arguments->count++] = number;
+}
+
+static __attribute__((noreturn)) void execute_init(const struct spawn *request, const struct arguments *arguments)
+{
+    char text[ARGUMENTS_AT_MOST][12], *argv[ARGUMENTS_AT_MOST + 3] = {"pyoci-init"}, *envp[] = {NULL};
+    for (int i = 0; i < arguments->count; i++) {
+        snprintf(text[i], sizeof *text, "%d", arguments->numbers[i]);
         argv[1 + i] = text[i];
     }
-    argv[1 + count] = NULL;
+    argv[1 + arguments->count] = (char *)(uintptr_t)arguments->last;
     keep(request->report);
     keep(request->plan);
     for (int i = 0; i < request->keep_count; i++)
@@ -164,7 +179,7 @@ static void make_time_namespace(const struct spawn *request, int offsets)
 /* Waits until cgroup and id mappings are in place, then becomes init. */
 static __attribute__((noreturn)) void become_init(const struct spawn *request)
 {
-    const int numbers[] = {request->report, request->plan};
+    struct arguments arguments = {.count = 2, .numbers = {request->report, request->plan}};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     close(request->runtime);
     int error = enter_cgroups(request);
@@ -176,52 +191,39 @@ static __attribute__((noreturn)) void become_init(const struct spawn *request)
     make_time_namespace(request, open_time_offsets(request));
     if (request->become_root)
         become_root(request);
-    execute_init(request, numbers, 2);
+    execute_init(request, &arguments);
 }
 
-/* Joins what the host's privileges allow before entering a user namespace, and the rest from within it; returns whether
- * it entered one. */
-static int join_namespaces(const struct spawn *request)
+static void add_kept(struct arguments *arguments, int fd)
 {
-    int entered = request->process >= 0 && request->process_flags & CLONE_NEWUSER;
-    int late[16] = {0};
-    if (request->process >= 0 && setns(request->process, (int)request->process_flags))
-        child_fail(request, STEP_JOIN, errno);
-    for (int i = 0; i < request->join_count; i++) {
-        late[i] = request->join_type[i] == CLONE_NEWUSER;
-        entered |= late[i];
-        if (!late[i] && setns(request->join[i], request->join_type[i])) {
-            if (errno != EPERM)
-                child_fail(request, STEP_JOIN, errno);
-            late[i] = 1;
-        }
-    }
-    for (int pass = 0; pass < 2; pass++)
-        for (int i = 0; i < request->join_count; i++)
-            if (late[i] && (request->join_type[i] == CLONE_NEWUSER) == !pass &&
-                setns(request->join[i], request->join_type[i]))
-                child_fail(request, STEP_JOIN, errno);
-    return entered;
+    add(arguments, fd);
+    keep(fd);
 }
 
-/* A process cannot enter a pid namespace itself, so the one that joined clones another, which CLONE_PARENT makes the
- * runtime's own child: birth.c of init does. Executing that as somebody whom the user namespace does not know would
- * cost the privileges in it. */
+/* Becomes the program that joins namespaces and clones init there: birth.c. Its memory belongs to the user namespace
+ * that it is executed in, and only who has privileges over that one may look into it, or into what it clones: so it is
+ * executed before it joins any (CVE-2016-9962). */
 static __attribute__((noreturn)) void join_and_clone(const struct spawn *request)
 {
-    int numbers[5 + sizeof request->tasks / sizeof *request->tasks] = {request->report, request->plan, request->init,
-                                                                       (int)request->flags, request->become_root};
+    struct arguments arguments = {.last = request->time_offsets};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     int offsets = open_time_offsets(request);
-    if (join_namespaces(request) && request->become_root)
-        become_root(request);
-    make_time_namespace(request, offsets);
-    keep(request->init);
-    for (int i = 0; i < request->tasks_count; i++) {
-        keep(request->tasks[i]);
-        numbers[5 + i] = request->tasks[i];
-    }
-    execute_init(request, numbers, 5 + request->tasks_count);
+    add(&arguments, request->report);
+    add(&arguments, request->plan);
+    add_kept(&arguments, request->init);
+    add(&arguments, (int)request->flags);
+    add(&arguments, request->become_root);
+    add(&arguments, request->execute_again);
+    add_kept(&arguments, offsets < 0 ? 0 : offsets);
+    add(&arguments, (request->process >= 0) + request->join_count);
+    if (request->process >= 0)
+        add_kept(&arguments, request->process), add(&arguments, (int)request->process_flags);
+    for (int i = 0; i < request->join_count; i++)
+        add_kept(&arguments, request->join[i]), add(&arguments, request->join_type[i]);
+    add(&arguments, request->tasks_count);
+    for (int i = 0; i < request->tasks_count; i++)
+        add_kept(&arguments, request->tasks[i]);
+    execute_init(request, &arguments);
 }
 
 /* --- the runtime ------------------------------------------------------------------------------------------------ */

@@ -19,6 +19,7 @@ struct spawn {
     int join[16];
     int join_type[16]; /* CLONE_NEW* */
     int become_root;   /* uid and gid 0 once the id mappings are written */
+    int execute_again; /* in the user namespace that is joined, as nobody else is in it and the runtime is to look */
     int keep_count;    /* descriptors that the plan names */
     const int *keep;
     int preserved_count; /* descriptors of --preserve-fds */

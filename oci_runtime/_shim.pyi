@@ -70,6 +70,9 @@ class _Lib:
     MOUNT_COPY_LINK: int
     TREE_HELPED: int
     TREE_MAPPED: int
+    LISTENER_NONE: int
+    LISTENER_SENT: int
+    LISTENER_OF_A_USER: int
     SYNC_GO: int
     SYNC_HOOKS: int
     SYNC_READY: int

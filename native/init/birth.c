@@ -1,14 +1,22 @@
 /* The birth of a process in namespaces that exist: exec, and a container that joins some.
  *
- *     init REPORT PLAN PROGRAM FLAGS BECOME_ROOT TASKS...
+ *     init REPORT PLAN PROGRAM FLAGS BECOME_ROOT AGAIN OFFSETS JOINS (NAMESPACE TYPE)... TASKS TASK... [TEXT]
  *
- * The runtime's child has joined the namespaces and executes this program, still seen by nobody in there. Only this
+ * The runtime's child executes this program, still seen by nobody in there, and joins the namespaces. Only this
  * program, from its memfd, clones the process that they see: a copy of the runtime would lead them, by its
- * /proc/PID/exe, to a file of the host, for as long as it waits for cgroups and id mappings (CVE-2019-5736). */
+ * /proc/PID/exe, to a file of the host, for as long as it waits for cgroups and id mappings (CVE-2019-5736).
+ *
+ * TEXT are the offsets of a new time namespace, which go to OFFSETS, a file that the child has opened. With AGAIN the
+ * process executes PROGRAM again: its memory then belongs to the user namespace, and so may who owns that look into it,
+ * an ordinary user's runtime and hooks. */
 #include "init.h"
 
 #include <linux/prctl.h>
 #include <linux/sched.h>
+
+enum { REPORT = 1, PLAN, PROGRAM, FLAGS, BECOME_ROOT, AGAIN, OFFSETS, JOINS, FIRST_JOIN };
+
+#define JOINS_AT_MOST 32
 
 static int say(int report_fd, uint32_t kind, int value, uint32_t step)
 {
@@ -22,11 +30,53 @@ static int failed(int report_fd, uint32_t step, long error)
     return 1;
 }
 
-static long enter_cgroups(char **tasks)
+static int join(char **pair)
+{
+    return (int)SYS2(SYS_setns, number(pair[0]), number(pair[1]));
+}
+
+/* Joins what the host's privileges allow before entering a user namespace, and the rest from within it. */
+static int join_namespaces(char **pairs, int count)
+{
+    int late[JOINS_AT_MOST];
+    if (count > JOINS_AT_MOST)
+        return -E_INVAL;
+    for (int i = 0; i < count; i++) {
+        late[i] = number(pairs[2 * i + 1]) == CLONE_NEWUSER;
+        int error = late[i] ? 0 : join(pairs + 2 * i);
+        if (error && error != -E_PERM)
+            return error;
+        late[i] |= error != 0;
+    }
+    for (int others = 0; others < 2; others++)
+        for (int i = 0; i < count; i++)
+            if (late[i] && (number(pairs[2 * i + 1]) != CLONE_NEWUSER) == others) {
+                int error = join(pairs + 2 * i);
+                if (error)
+                    return error;
+            }
+    for (int i = 0; i < count; i++)
+        sys_close(number(pairs[2 * i]));
+    return 0;
+}
+
+/* For the process that is cloned next, which enters it: clone3(2) with CLONE_NEWTIME would enter one that has no
+ * offsets yet, and an entered one takes none (time_namespaces(7)). */
+static int make_time_namespace(int offsets, const char *text)
+{
+    long size = (long)text_length(text);
+    long error = SYS1(SYS_unshare, CLONE_NEWTIME);
+    if (!error && size && (error = sys_write(offsets, text, (size_t)size)) == size)
+        error = 0;
+    sys_close(offsets);
+    return (int)error;
+}
+
+static long enter_cgroups(char **tasks, int count)
 {
     long error = 0;
-    for (; *tasks; tasks++) {
-        int fd = number(*tasks);
+    for (int i = 0; i < count; i++) {
+        int fd = number(tasks[i]);
         if (!error) {
             long entered = sys_write(fd, "0", 1);
             error = entered == 1 ? 0 : entered;
@@ -43,15 +93,16 @@ static int runtime_says_go(int report_fd)
 }
 
 /* The new process: become_init() of shim.c, in C that has no library. */
-static int become_init(int report_fd, int program, int become_root, char **tasks, char **argv)
+static int become_init(char **argv, char **tasks, int count)
 {
+    int report_fd = number(argv[REPORT]), program = number(argv[PROGRAM]);
     sys_prctl(PR_SET_PDEATHSIG, /* SIGKILL */ 9, 0);
-    long denied = enter_cgroups(tasks);
+    long denied = enter_cgroups(tasks, count);
     if (!runtime_says_go(report_fd))
         return 1;
     if (denied && (say(report_fd, REPORT_SHIM, (int)-denied, STEP_CGROUP) || !runtime_says_go(report_fd)))
         return 1;
-    if (become_root) {
+    if (number(argv[BECOME_ROOT])) {
         long error = SYS3(SYS_setresgid, 0, 0, 0);
         if (!error)
             error = SYS3(SYS_setresuid, 0, 0, 0);
@@ -59,21 +110,34 @@ static int become_init(int report_fd, int program, int become_root, char **tasks
             return failed(report_fd, STEP_ROOT_USER, error);
         sys_prctl(PR_SET_PDEATHSIG, /* SIGKILL */ 9, 0);
     }
-    char *init_argv[] = {argv[0], argv[1], argv[2], NULL}, *envp[] = {NULL};
+    if (!number(argv[AGAIN])) {
+        sys_close(program);
+        return BORN;
+    }
+    char *init_argv[] = {argv[0], argv[REPORT], argv[PLAN], NULL}, *envp[] = {NULL};
     SYS3(SYS_close_range, program, program, CLOSE_RANGE_CLOEXEC);
     return failed(report_fd, STEP_EXEC_INIT, SYS5(SYS_execveat, program, "", init_argv, envp, AT_EMPTY_PATH));
 }
 
+/* BORN in the process that goes on as init; else the status that the caller ends with. */
 int birth(char **argv)
 {
-    int report_fd = number(argv[1]), program = number(argv[3]), become_root = number(argv[5]);
-    struct clone_args args = {.flags = (uint64_t)number(argv[4]) | CLONE_PARENT};
+    int report_fd = number(argv[REPORT]), offsets = number(argv[OFFSETS]), joins = number(argv[JOINS]);
+    char **tasks = argv + FIRST_JOIN + 2 * joins + 1;
+    int count = number(tasks[-1]);
+    struct clone_args args = {.flags = (uint64_t)number(argv[FLAGS]) | CLONE_PARENT};
     sys_prctl(PR_SET_DUMPABLE, 0, 0);
     sys_prctl(PR_SET_PDEATHSIG, /* SIGKILL */ 9, 0);
+    int error = join_namespaces(argv + FIRST_JOIN, joins);
+    if (error)
+        return failed(report_fd, STEP_JOIN, error);
+    sys_prctl(PR_SET_PDEATHSIG, /* SIGKILL */ 9, 0);
+    if (offsets && (error = make_time_namespace(offsets, tasks[count])))
+        return failed(report_fd, STEP_TIME_NAMESPACE, error);
     long pid = SYS2(SYS_clone3, &args, sizeof args);
     if (pid < 0)
         return failed(report_fd, STEP_CLONE, pid);
     if (!pid)
-        return become_init(report_fd, program, become_root, argv + 6, argv);
+        return become_init(argv, tasks, count);
     return say(report_fd, REPORT_PID, (int)pid, 0);
 }

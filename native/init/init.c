@@ -171,10 +171,9 @@ int init_main(long argc, char **argv, char **envp)
                                .null_fd = NO_FD,
                                .start = {NO_FD, NO_FD}};
     (void)envp;
-    if (argc >= 6)
-        return birth(argv);
-    if (argc != 3)
-        return 1;
+    int born = argc >= 10 ? birth(argv) : argc == 3 ? BORN : 1;
+    if (born != BORN)
+        return born;
     init.report_fd = number(argv[1]);
     /* Nobody may look into init or take its descriptors while it has privileges (CVE-2016-9962). */
     sys_prctl(PR_SET_DUMPABLE, 0, 0);

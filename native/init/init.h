@@ -50,6 +50,7 @@ static inline int number(const char *text)
 }
 
 /* birth.c */
+#define BORN (-1)
 int birth(char **argv);
 
 /* path.c */

@@ -281,7 +281,9 @@ int op_no_new_privileges(struct init *init, const struct plan_op *op)
     return sys_prctl(PR_SET_NO_NEW_PRIVS, 1, 0);
 }
 
-/* The runtime takes the listener with pidfd_getfd(2), hands it to the agent, and answers. */
+/* The runtime takes the listener with pidfd_getfd(2), hands it to the agent, and answers. An ordinary user's needs init
+ * to be open to the owner of its user namespace for that; by now it has nothing any more that the process will not have,
+ * but for the socket. */
 int op_seccomp(struct init *init, const struct plan_op *op)
 {
     struct {
@@ -289,6 +291,8 @@ int op_seccomp(struct init *init, const struct plan_op *op)
         const void *filter;
     } program = {(unsigned short)(op->n[0] / 8), init->plan + op->s[0]};
     struct report report = {.kind = REPORT_LISTENER, .op = init->start[1] < 0 ? 0 : (uint32_t)init->start[1]};
+    if (op->n[2] == LISTENER_OF_A_USER)
+        sys_prctl(PR_SET_DUMPABLE, 1, 0);
     int result = (int)SYS3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, op->n[1], &program);
     init->filtered = result >= 0;
     if (result < 0 || !op->n[2])

@@ -349,6 +349,7 @@ class _Launch:
         if user_namespace >= 0:
             request.flags &= ~CLONE_FLAGS["user"]
             request.join.append((user_namespace, CLONE_FLAGS["user"]))
+            request.execute_again = True
         for (kind, _, _), fd in zip(self.namespaces.joined, self.joined, strict=True):
             request.join.append((fd, CLONE_FLAGS[kind]))
         request.tasks, request.cgroup = self.cgroups.descriptors()

@@ -27,7 +27,10 @@ def compile_filter(seccomp: Seccomp, root: str, warn: Callable[[str], None]) -> 
     compiled = filter_for(seccomp, f"{root}/{CACHE}", warn)
     blob = Blob("seccomp")
     blob.data = compiled.bpf
-    return SeccompFilter(blob, compiled.flags, compiled.notify)
+    listener = lib.LISTENER_NONE
+    if compiled.notify:
+        listener = lib.LISTENER_SENT if posix.geteuid() == 0 else lib.LISTENER_OF_A_USER
+    return SeccompFilter(blob, compiled.flags, listener)
 
 
 def hand_over_listener(pidfd: int, descriptor: int, pid: int, container: State, seccomp: Seccomp) -> None:

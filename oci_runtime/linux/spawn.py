@@ -41,6 +41,7 @@ class Request:
     __slots__ = (
         "become_root",
         "cgroup",
+        "execute_again",
         "flags",
         "join",
         "preserved",
@@ -57,6 +58,7 @@ class Request:
         self.process = -1
         self.process_flags = 0
         self.become_root = False
+        self.execute_again = False
         self.preserved: Sequence[int] = ()
 
 
@@ -141,8 +143,9 @@ def init_program(request: Request) -> int:
     """A descriptor of init's code, in a sealed memfd or, where none is executed, a read-only tmpfs: the host's file
     cannot be reached from within the container (CVE-2019-5736).
 
-    Root of a user namespace can execute but not read it, and the kernel lets nobody of that namespace look into a
-    process whose program he may not read (ptrace(2), access mode checking; CVE-2016-9962).
+    Root of a user namespace that is made can execute but not read it, and the kernel lets nobody of that namespace look
+    into a process whose program he may not read (ptrace(2), access mode checking; CVE-2016-9962). For namespaces that
+    are joined see join_and_clone() in native/shim.c.
     """
     path = __file__.rpartition("/linux/")[0] + "/init"
     try:
@@ -199,6 +202,7 @@ def spawn(request: Request, plan: Plan) -> Child:
     for i, (fd, flag) in enumerate(request.join):
         wanted.join[i], wanted.join_type[i] = fd, flag
     wanted.become_root = int(request.become_root)
+    wanted.execute_again = int(request.execute_again)
     wanted.keep, wanted.keep_count = kept, len(keep)
     preserved = ffi.new("int[]", request.preserved)
     wanted.preserved, wanted.preserved_count = preserved, len(request.preserved)

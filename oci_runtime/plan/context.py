@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class SeccompFilter:
-    """The compiled filter: bytes of BPF, SECCOMP_FILTER_FLAG_ flags, and whether its listener is sent."""
+    """The compiled filter: bytes of BPF, SECCOMP_FILTER_FLAG_ flags, and who takes its listener (enum listener)."""
 
     __slots__ = ("filter", "flags", "notify", "size")
 
-    def __init__(self, blob: Blob, flags: int, notify: bool) -> None:
+    def __init__(self, blob: Blob, flags: int, notify: int) -> None:
         self.filter = blob
         self.size = len(blob.data)
         self.flags = flags

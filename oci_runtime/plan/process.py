@@ -102,7 +102,7 @@ def _plan_seccomp(plan: Plan, context: Context) -> None:
         lib.OP_SECCOMP,
         "/linux/seccomp",
         (seccomp.filter,),
-        (seccomp.size, seccomp.flags, int(seccomp.notify)),
+        (seccomp.size, seccomp.flags, seccomp.notify),
     )
 
 

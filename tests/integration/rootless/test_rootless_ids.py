@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from containers import CHECKOUT, Bundle, wait_for
 from ordinary_user import User
+from race import rounds
 from rootless_support import RootlessPyoci, give, map_ranges
+from spy import mate_of, spying
 
 
 def rows(text: str) -> list[list[int]]:
@@ -154,6 +156,27 @@ def test_the_user_namespace_of_another_container(rootless: RootlessPyoci, box: B
     assert done.out == "uid=1000(alice) gid=50(staff) groups=5(tty)\n"
     for kind in ("user", "ipc"):
         assert os.readlink(f"/proc/{first.pid}/ns/{kind}") == os.readlink(f"/proc/{second.pid}/ns/{kind}")
+
+
+@pytest.mark.parametrize("mapping", ["one-id", "ranges"])
+def test_no_pod_mate_looks_into_a_new_init(rootless: RootlessPyoci, box: Bundle, directory: Path, mapping: str) -> None:
+    """CVE-2016-9962: all that the user has is to be seen by way of it. Its program belongs to the user, so in the user
+    namespace it can be read, and for that traced.
+
+    Fails with an init that is executed in there (execute_again, spawn.py).
+    """
+    secret = directory / "secret"
+    secret.write_text("of the user")
+    give(rootless.user, secret)
+    if mapping == "ranges":
+        map_ranges(box, rootless.user)
+    spy = rootless.run_detached(spying(box, secret)).expect("ready")
+    mate_of(box.args("true"), spy)
+    for _ in range(rounds(20)):
+        done = rootless.run(box, check=False)
+        assert spy.output == "ready\n"
+        assert done.code == 0, done
+    assert spy.status == "running"
 
 
 LOOK = """

@@ -74,7 +74,8 @@ def test_a_child_on_its_way_to_a_user_namespace(
     root. In a user namespace that belongs to its own uid on the host, a neighbour of that uid has every capability over
     it.
 
-    Fails without PR_SET_DUMPABLE in sys_spawn() (shim.c).
+    Fails without PR_SET_DUMPABLE in sys_spawn() (shim.c), in the host's pid namespace also with an init that the user
+    namespace can read (spawn.py, init_program).
     """
     assert callable(new_bundle)
     secret = directory / "secret"
