@@ -249,6 +249,7 @@ class _Launch:
             "keyring": "",
             "own_pids": "pid" in self.namespaces.new,
             "start_descriptor": 0,
+            "hooks_told": True,
         }
 
     def _forget(self) -> None:

@@ -142,7 +142,7 @@ def wait_for_exec(
     With `signals` one that ends commands raises Interrupted. `further` is the process of exec, else it is the
     container's own.
     """
-    hooks = not further and "startContainer" in container.record["hooks"]
+    hooks = not further and container.record["hooks_told"] and "startContainer" in container.record["hooks"]
     while True:
         if signals:
             signals.until_readable(socket)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         `paused` that `pause` was called; `status` "creating", "created" or "running", which tells how far the
         container's commands got, not whether it lives; `keyring` the name of its session keyring, or '';
         `own_pids` whether its pid namespace is its alone; `start_descriptor` that of init's which `start` takes,
-        0 if it connects."""
+        0 if it connects; `hooks_told` whether init tells when its startContainer hooks have run."""
 
         version: int
         ociVersion: str
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         keyring: str
         own_pids: bool
         start_descriptor: int
+        hooks_told: bool
 
 
 VERSION = 2
@@ -243,10 +244,12 @@ _FIELDS = {
     "keyring": (lambda value: value.__class__ is str and _is_name(value), "a name"),
     "own_pids": (_is_flag, "true or false"),
     "start_descriptor": (lambda value: _is_number(value, 1 << 30), "a descriptor"),
+    "hooks_told": (_is_flag, "true or false"),
 }
 # Those that containers of an older pyoci do not have, and what is true of them.
 _LATER: dict[str, Callable[[dict[str, Any]], object]] = {
     "keyring": lambda record: f"_ses.{record['id']}",
     "own_pids": lambda record: "pid" in record["namespaces"],
     "start_descriptor": lambda record: 0,
+    "hooks_told": lambda record: False,
 }

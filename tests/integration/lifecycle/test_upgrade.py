@@ -51,6 +51,21 @@ def test_a_created_container(bundle: Bundle, pyoci: Pyoci, operations: Any) -> N
     assert (record["version"], type(record["operations"])) == (2, str)
 
 
+def test_what_came_later(bundle: Bundle, pyoci: Pyoci) -> None:
+    """Fields that records got without a new version of the format. An init that does not tell of its startContainer
+    hooks, here one that ends at them, is as any."""
+    bundle.config["hooks"] = {"startContainer": [{"path": "/bin/true"}]}
+    refused = [{"names": ["clone"], "action": "SCMP_ACT_KILL_PROCESS"}]
+    bundle.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": refused}
+    container = pyoci.create(bundle.args("sleep", "100"))
+    path = pyoci.root / container.id / "state.json"
+    record = json.loads(path.read_text())
+    for name in ("keyring", "own_pids", "start_descriptor", "hooks_told"):
+        del record[name]
+    path.write_text(json.dumps(record))
+    container.start().wait().delete()
+
+
 def test_a_start_that_fails_is_told_without_the_plan(bundle: Bundle, pyoci: Pyoci) -> None:
     bad = bundle.rootfs / "bin/bad"
     bad.write_text("no program")

@@ -36,8 +36,9 @@ GOOD: dict[str, Any] = {
     "keyring": "_ses.box-1",
     "own_pids": True,
     "start_descriptor": 0,
+    "hooks_told": True,
 }
-LATER = {"keyring": "_ses.box", "own_pids": True, "start_descriptor": 0}
+LATER = {"keyring": "_ses.box", "own_pids": True, "start_descriptor": 0, "hooks_told": False}
 JUNK: list[Any] = [None, True, 0, -1, 3, 2**64, 1e308, "", "x", "/", "..", "\ud800", "\0", "/\0", "y" * 5000]
 JUNK += [[], {}, [[]], [None], [{}], {"": None}, {"cgroups": []}, {"driver": "cgroupfs", "cgroups": [[]]}]
 JUNK += [json.loads("[" * 200 + "]" * 200), ["pid", 5], ["poststop", []], [1, 2, 3, 4, 5]]
@@ -60,6 +61,7 @@ FINE: dict[str, list[Any]] = {
     "keyring": ["", "x", "/", ".."],
     "own_pids": [True],
     "start_descriptor": [0, 3],
+    "hooks_told": [True],
 }
 
 
