@@ -107,8 +107,10 @@ def _signal_all(container: Container, signal: int) -> None:
     if not cgroups:
         _signal_without_cgroups(container, signal)
         return
+    from oci_runtime.lifecycle.interruption import undo_when_interrupted
     from oci_runtime.linux.cgroups.manager import from_state
 
+    undo_when_interrupted()  # they are frozen meanwhile
     manager = from_state(cgroups)
     manager.signal_all(signal)
     manager.close()

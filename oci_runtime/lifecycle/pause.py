@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from oci_runtime.errors import PyociError, StateError
+from oci_runtime.lifecycle.interruption import hold, undo_when_interrupted
 from oci_runtime.lifecycle.warnings import to_stderr
 from oci_runtime.state import store
 from oci_runtime.state.status import status
@@ -25,9 +26,13 @@ def pause(root: str, container_id: str, warn: Callable[[str], None] = to_stderr)
     manager = cgroups_of(container)
     container.record["paused"] = True
     _record(container, needed=found == "created", warn=warn)  # first, for what is recorded is looked into
+    undo_when_interrupted()
     try:
         manager.freeze()
+        hold()
     except BaseException:
+        hold()
+        manager.thaw_anyway()
         container.record["paused"] = False
         _record(container, needed=False, warn=warn)
         raise

@@ -6,7 +6,8 @@ from errno import EINVAL, ENOENT, ESRCH
 from posix import close
 
 from oci_runtime._shim import lib
-from oci_runtime.errors import PyociError, SystemCallError
+from oci_runtime.errors import PyociError, StateError, SystemCallError
+from oci_runtime.linux.cgroups import _fs
 from oci_runtime.linux.cgroups.tree import Patience
 
 TYPE_CHECKING = False
@@ -22,23 +23,41 @@ _AT_ONCE = 32  # descriptors
 
 
 def freeze_v1(freezer: Cgroup) -> None:
-    """Freeze a cgroup of the v1 freezer and wait until it is.
+    """Freeze a cgroup of the v1 freezer and wait until it is; when that fails it is thawed.
 
     The kernel never finishes when a process is being forked or moved in meanwhile, so FROZEN is written again and
     again, with a moment of thaw now and then.
     """
     patience = Patience(_FREEZE_TIMEOUT)
     tries = 0
+    try:
+        while True:
+            freezer.write("freezer.state", "FROZEN")
+            if freezer.read("freezer.state").strip() == "FROZEN":
+                return
+            tries += 1
+            if tries % 20 == 0:
+                freezer.write("freezer.state", "THAWED")
+            if not patience.wait():
+                raise PyociError(f"the cgroup {freezer} did not freeze within {_FREEZE_TIMEOUT:g} s")
+    except BaseException:
+        thaw_anyway(lambda: freezer.write("freezer.state", "THAWED"))
+        raise
+
+
+def thaw_anyway(thaw: Callable[[], None]) -> None:
+    """Takes back what another failure, which is told, has left half done. Tried again, as it may have been for want of
+    descriptors, or by a signal."""
+    patience = Patience(1.0)
     while True:
-        freezer.write("freezer.state", "FROZEN")
-        if freezer.read("freezer.state").strip() == "FROZEN":
+        try:
+            thaw()
             return
-        tries += 1
-        if tries % 20 == 0:
-            freezer.write("freezer.state", "THAWED")
-        if not patience.wait():
-            freezer.write("freezer.state", "THAWED")
-            raise PyociError(f"the cgroup {freezer} did not freeze within {_FREEZE_TIMEOUT:g} s")
+        except StateError:
+            return  # somebody has removed it
+        except SystemCallError as error:
+            if error.errno in _fs.GONE or not patience.wait():
+                return
 
 
 def send(members: Callable[[], list[int]], signal: int) -> None:

@@ -222,6 +222,12 @@ class Manager:
             if error.errno not in GONE:
                 raise
 
+    def thaw_anyway(self) -> None:
+        """Undo freeze() because of another failure, which is told; as far as that goes."""
+        from oci_runtime.linux.cgroups.kill import thaw_anyway
+
+        thaw_anyway(self.thaw)
+
     def thaw_below(self) -> None:
         """Thaw what the container has frozen of its own, which a SIGKILL would wait for. Nothing to do with v2."""
 

@@ -217,12 +217,21 @@ class V2(Manager):
     def freeze(self) -> None:
         from oci_runtime.linux.cgroups.tree import Patience
 
-        self.cgroup.write("cgroup.freeze", "1")
         patience = Patience(_FREEZE_TIMEOUT)
-        while "frozen 1" not in _events(self.cgroup.require()):
-            if not patience.wait():
-                self.thaw()
-                raise PyociError(f"the cgroup {self.cgroup} did not freeze within {_FREEZE_TIMEOUT:g} s")
+        try:
+            self.cgroup.write("cgroup.freeze", "1")
+            while not self._is_frozen_by_now():
+                if not patience.wait():
+                    raise PyociError(f"the cgroup {self.cgroup} did not freeze within {_FREEZE_TIMEOUT:g} s")
+        except BaseException:
+            self.thaw_anyway()
+            raise
+
+    def _is_frozen_by_now(self) -> bool:
+        try:
+            return "frozen 1" in _events(self.cgroup.require())
+        except OSError as error:
+            raise SystemCallError(f"cannot read {self.cgroup}/cgroup.events", error.errno or 0) from None
 
     def thaw(self) -> None:
         self.cgroup.write("cgroup.freeze", "0")
