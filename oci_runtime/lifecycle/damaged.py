@@ -7,7 +7,7 @@ import posix
 
 from oci_runtime._shim import lib
 from oci_runtime.errors import NoCgroupfsError, PyociError
-from oci_runtime.lifecycle.delete import CREATE_TIMEOUT, DEATH_TIMEOUT, SIGKILL, run_poststop_hooks
+from oci_runtime.lifecycle.delete import CREATE_TIMEOUT, DEATH_TIMEOUT, SIGKILL, poststop_hooks, run_poststop_hooks
 from oci_runtime.lifecycle.warnings import to_stderr
 from oci_runtime.linux.processes import open_process, wait_for_end
 from oci_runtime.state import store
@@ -29,6 +29,7 @@ def delete_damaged(root: str, container_id: str, warn: Callable[[str], None]) ->
     container.lock_directory(to_stderr, CREATE_TIMEOUT)
     known = _salvage(container)
     config = _config(container)
+    hooks = poststop_hooks(container, warn) if _get(config, "hooks", "poststop") else []
     pidfd = open_process(known.get("pid", 0), known.get("start_time", 0))
     if pidfd >= 0:
         lib.sys_pidfd_send_signal(pidfd, SIGKILL)
@@ -48,7 +49,6 @@ def delete_damaged(root: str, container_id: str, warn: Callable[[str], None]) ->
         remove_groups(known["resctrl"])
     container.remove()
     container.close()
-    hooks = config.get("hooks", {}).get("poststop")
     if hooks:
         record: Any = {"annotations": {}, "bundle": "", **known, "id": container_id}
         run_poststop_hooks(record, hooks, warn)
@@ -62,13 +62,18 @@ def _salvage(container: Container) -> dict[str, Any]:
 
 
 def _config(container: Container) -> dict[str, Any]:
-    """The configuration; empty when that is damaged too."""
-    from oci_runtime.spec.document import load_config
+    """The configuration, whatever it is by now; empty when it cannot be read."""
+    from oci_runtime.lifecycle.saved import saved_config
 
     try:
-        return load_config(container.read("config.json"))  # type: ignore[return-value]
+        return saved_config(container)  # type: ignore[return-value]
     except PyociError:
         return {}
+
+
+def _get(config: dict[str, Any], section: str, name: str) -> Any:
+    found = config.get(section)
+    return found.get(name) if type(found) is dict else None
 
 
 def _managers(container_id: str, recorded: dict[str, Any] | None, config: dict[str, Any]) -> Iterator[Manager]:
@@ -80,7 +85,9 @@ def _managers(container_id: str, recorded: dict[str, Any] | None, config: dict[s
             yield from_state(recorded)
         except PyociError:
             pass  # nothing that leads anywhere
-    path = config.get("linux", {}).get("cgroupsPath")
+    path = _get(config, "linux", "cgroupsPath")
+    if type(path) is not str:
+        path = None
     for found in (_cgroupfs(container_id, path), _systemd(container_id, path)):
         if found:
             yield found

@@ -100,7 +100,7 @@ def kill_and_destroy(container: Container, warn: Callable[[str], None]) -> None:
         from oci_runtime.linux.resctrl import remove_groups
 
         remove_groups(container.record["resctrl"])
-    hooks = _poststop_hooks(container, warn)
+    hooks = poststop_hooks(container, warn) if "poststop" in container.record["hooks"] else []
     container.remove()
     container.close()
     if hooks:
@@ -138,13 +138,12 @@ def _send_kill(container: Container, manager: Manager | None) -> int:
     return pidfd
 
 
-def _poststop_hooks(container: Container, warn: Callable[[str], None]) -> list[Hook]:
-    if "poststop" not in container.record["hooks"]:
-        return []
-    from oci_runtime.lifecycle.start import saved_config
+def poststop_hooks(container: Container, warn: Callable[[str], None]) -> list[Hook]:
+    """Those of a container that has some; `warn` is told when they cannot be."""
+    from oci_runtime.lifecycle.saved import saved_hooks
 
     try:
-        return saved_config(container)["hooks"]["poststop"]
+        return saved_hooks(container, "poststop")
     except PyociError as error:  # an earlier delete may have been interrupted at its end
         warn(f"the poststop hooks are not known any more: {error}")
         return []

@@ -11,7 +11,8 @@ from oci_runtime.lifecycle.exec_request import process_of
 from oci_runtime.lifecycle.host_facts import available_capabilities, warn_of_what_is_left_out
 from oci_runtime.lifecycle.interruption import hold, release, undo_when_interrupted
 from oci_runtime.lifecycle.oom_score_adj import spawn_process
-from oci_runtime.lifecycle.start import saved_config, wait_for_exec
+from oci_runtime.lifecycle.saved import config_damage, saved_config
+from oci_runtime.lifecycle.start import wait_for_exec
 from oci_runtime.lifecycle.undo import Undo
 from oci_runtime.lifecycle.warnings import to_stderr
 from oci_runtime.linux import spawn
@@ -51,14 +52,19 @@ def exec_process(request: ExecRequest, warn: Callable[[str], None] = to_stderr) 
     if found == "paused" and not request.ignore_paused:
         raise StateError("cannot exec in a paused container (use --ignore-paused to override)")
     config = saved_config(container)
-    process = process_of(request, config)
-    _check_console(request, process)
     undo = Undo()
     undo_when_interrupted()
     try:
+        process = process_of(request, config)
+        _check_console(request, process)
         execution = _Exec(request, container, config, process, undo, warn)
         child, master = execution.run()
         undo.forget()
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        undo.run(warn)
+        if (damage := config_damage(container)) is not None:
+            raise damage from error
+        raise
     except BaseException:
         undo.run(warn)
         raise

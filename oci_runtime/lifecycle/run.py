@@ -44,7 +44,7 @@ def run(request: RunRequest, warn: Callable[[str], None] = to_stderr) -> int:
         raise
     container = launched.container
     if "poststart" in container.record["hooks"]:
-        run_poststart_hooks(container, launched.config, warn)
+        run_poststart_hooks(container, launched.config["hooks"]["poststart"], warn)
     if not signals:
         if notify:
             container.close()

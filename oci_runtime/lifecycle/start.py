@@ -18,14 +18,14 @@ REASON_TIMEOUT = 2.0
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from oci_runtime.lifecycle.foreground import Signals
     from oci_runtime.lifecycle.systemd import NotifySocket
     from oci_runtime.linux.conversation import Report
     from oci_runtime.linux.spawn import Child
     from oci_runtime.plan.operations import Plan
-    from oci_runtime.spec.types import Config
+    from oci_runtime.spec.types import Hook
     from oci_runtime.state.store import Container
 
 
@@ -180,14 +180,18 @@ def _failure(container: Container, report: Report, plan: Plan | None) -> PyociEr
 
     if plan:
         return failure(report, plan)
-    return failure(report, _recorded_plan(report, container.record["operations"]))
+    from oci_runtime.lifecycle.saved import recorded_plan
+
+    return failure(report, recorded_plan(report, container.record["operations"]))
 
 
 def _hand_over_listener(container: Container, descriptor: int, further: Child | None) -> None:
     from oci_runtime.lifecycle.seccomp import hand_over_listener
 
     record = container.record
-    seccomp = saved_config(container)["linux"]["seccomp"]
+    from oci_runtime.lifecycle.saved import saved_seccomp
+
+    seccomp = saved_seccomp(container)
     if further:
         hand_over_listener(further.pidfd, descriptor, further.pid, oci_state(record, "running"), seccomp)
         return
@@ -196,37 +200,7 @@ def _hand_over_listener(container: Container, descriptor: int, further: Child | 
     posix.close(pidfd)
 
 
-def _recorded_plan(report: Report, recorded: str) -> Plan | None:
-    """The part of init's plan that is on record, with the report about it; None when that is about another part."""
-    if not recorded:  # by an older pyoci
-        return None
-    from oci_runtime.plan.operations import Plan
-    from oci_runtime.state.codec import loads
-
-    before, *operations = loads(recorded)
-    if report.op < before:
-        return None
-    report.op -= before
-    plan = Plan()
-    for code, pointer, strings, numbers in operations:
-        plan.add(code, pointer, [tuple(text) if isinstance(text, list) else text for text in strings], numbers)
-    return plan
-
-
-def saved_config(container: Container) -> Config:
-    """The configuration that the container was created with. PyociError when its record is damaged."""
-    from oci_runtime.spec.document import parse_object
-
-    text = container.read("config.json")
-    config = parse_object(text, f"{container.path}/config.json")
-    if b"null" in text or b'""' in text:  # it is kept as it was written
-        from oci_runtime.spec.absence import remove_absent
-
-        remove_absent("config", config)
-    return config  # type: ignore[return-value]
-
-
-def run_poststart_hooks(container: Container, config: Config | None, warn: Callable[[str], None]) -> None:
+def run_poststart_hooks(container: Container, hooks: Sequence[Hook] | None, warn: Callable[[str], None]) -> None:
     """The hooks, by default those of the saved configuration; when one fails the container is stopped and destroyed
     (runtime.md, Lifecycle, step 9).
 
@@ -239,7 +213,11 @@ def run_poststart_hooks(container: Container, config: Config | None, warn: Calla
         state, around = hook_state(record, "running"), surroundings(record["bundle"], record["annotations"])
         container.unlock()
         release()
-        run_hooks((config or saved_config(container))["hooks"]["poststart"], "poststart", state, around)
+        if hooks is None:
+            from oci_runtime.lifecycle.saved import saved_hooks
+
+            hooks = saved_hooks(container, "poststart")
+        run_hooks(hooks, "poststart", state, around)
         hold()
     except BaseException:
         hold()

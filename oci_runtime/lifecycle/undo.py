@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posix
 
+from oci_runtime.errors import PyociError
 from oci_runtime.lifecycle.interruption import hold
 
 TYPE_CHECKING = False
@@ -29,8 +30,15 @@ class Undo:
         self._steps.append((step, on_record))
 
     def reserve(self, descriptor: int) -> None:
-        """Keeps descriptors, doubles of this one, for steps that open some: they may run because there are no more."""
-        self._reserve = [posix.dup(descriptor) for _ in range(_RESERVE)]
+        """Keeps descriptors, doubles of this one, for steps that open some: they may run because there are no more.
+
+        PyociError when there are not even those.
+        """
+        try:
+            for _ in range(_RESERVE):
+                self._reserve.append(posix.dup(descriptor))
+        except OSError as error:
+            raise PyociError(f"cannot begin: {error.strerror}") from error
 
     def run(self, warn: Callable[[str], None]) -> None:
         """Runs them all, undisturbed by signals, as the command ends after it; one that fails is told and does not keep

@@ -38,7 +38,7 @@ def update(
     if found not in ("created", "running", "paused"):
         raise StateError(f"cannot update container {container_id!r}: container not running: {found}")
     from oci_runtime.lifecycle.interruption import hold
-    from oci_runtime.lifecycle.start import saved_config
+    from oci_runtime.lifecycle.saved import config_damage, saved_config
 
     config = saved_config(container)
     undo = Undo()
@@ -50,6 +50,11 @@ def update(
             _apply_schemata(container, config, rdt, undo)
         if changes or rdt:
             _record(container, config)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        undo.run(warn)
+        if (damage := config_damage(container)) is not None:
+            raise damage from error
+        raise
     except BaseException:
         undo.run(warn)
         raise

@@ -90,11 +90,21 @@ def remove_groups(groups: Groups) -> None:
     for path in (groups["monitoring"], groups["own"]):
         if path:
             try:
-                posix.rmdir(path)
+                if _is_group(path):
+                    posix.rmdir(path)
             except FileNotFoundError:
                 pass
             except OSError as error:
                 raise SystemCallError(f"cannot remove the resctrl group {path}", error.errno or 0) from error
+
+
+def _is_group(path: str) -> bool:
+    """Whether it is in resctrl: a record could say anything. Raises OSError."""
+    directory = posix.open(path, _O_PATH_DIRECTORY)
+    try:
+        return bool(lib.sys_filesystem_magic(directory) == RDTGROUP_SUPER_MAGIC)
+    finally:
+        posix.close(directory)
 
 
 def _wanted_schemata(rdt: IntelRdt) -> list[str]:

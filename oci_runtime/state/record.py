@@ -201,7 +201,7 @@ def _is_cgroup(value: Any) -> bool:
     version, controllers, mount, path, kept = value
     if version.__class__ is not int or version not in (1, 2) or kept.__class__ is not int or kept < 0:
         return False
-    if controllers.__class__ is not str or path.__class__ is not str or not _is_path(mount):
+    if controllers.__class__ is not str or path.__class__ is not str or not _is_path(mount) or not _is_below(mount[1:]):
         return False
     # a v1 hierarchy has a controller or a name
     return (version == 2 or controllers[:1] not in ("", ",")) and _is_below(path)

@@ -144,10 +144,11 @@ def _open_files(pid: int) -> list[str]:
 
 def _end(container: Container) -> None:
     """One that has lost its record."""
-    for path in Path("/sys/fs/cgroup").glob(f"*/{container.id}"):
+    found = [Path(base, container.id) for base, names, _ in os.walk("/sys/fs/cgroup") if container.id in names]
+    for path in found:
         for pid in (path / "cgroup.procs").read_text().split():
             os.kill(int(pid), signal.SIGKILL)
-    for path in Path("/sys/fs/cgroup").glob(f"*/**/{container.id}"):
+    for path in found:
         wait_for(lambda path=path: _removed(path))  # type: ignore[misc]
 
 
