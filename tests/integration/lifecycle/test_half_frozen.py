@@ -85,7 +85,7 @@ def test_pause_that_fails_with_v1(
 def test_pause_whose_thaw_fails_at_first(container: Container, pyoci: Pyoci, monkeypatch: pytest.MonkeyPatch) -> None:
     """As for want of descriptors."""
     write = _fs.write
-    failed = []
+    failed: list[str] = []
 
     def write_later(directory: int, name: str, value: str) -> None:
         if value == "THAWED" and len(failed) < 3:
