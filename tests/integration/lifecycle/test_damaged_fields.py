@@ -80,7 +80,7 @@ def is_told_well(pyoci: Pyoci, *argv: str) -> str:
     done = pyoci(*argv, check=False)
     assert "internal error" not in done.err, done
     assert "Traceback" not in done.err, done
-    assert done.code == (0 if not done.err or "level=warning" in done.err else 255 if argv[0] == "exec" else 1), done
+    assert done.code == (0 if "level=error" not in done.err else 255 if argv[0] == "exec" else 1), done
     for line in (done.out + done.err).split("\n"):
         assert line.replace("\t", "").isprintable(), done
     return done.err
