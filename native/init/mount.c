@@ -81,7 +81,7 @@ static int move_onto(struct init *init, int mount, int destination, const char *
     if (onto_directory != (type == MODE_DIRECTORY)) { /* move_mount(2) would only say EINVAL */
         text_append(init->detail, sizeof init->detail,
                     onto_directory ? "the destination is a directory, and the source is a file"
-                                   : "the destination is a file, and the source is a directory");
+                                   : "the destination is no directory");
         return -E_NOTDIR;
     }
     int is_root = place.stx_attributes & STATX_ATTR_MOUNT_ROOT && !text_equal(path, "/") &&

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -26,8 +27,10 @@ def busy_console(tmp_path: Path) -> Iterator[socket.socket]:
         yield listening
 
 
-def created_without(removed: str, id: str, bundle: Bundle, pyoci: Pyoci, console: socket.socket) -> int:
-    """The pid of a container whose cgroups with a file `removed` are removed between their making and its clone."""
+@contextlib.contextmanager
+def created_without(removed: str, id: str, bundle: Bundle, pyoci: Pyoci, console: socket.socket) -> Iterator[int]:
+    """The pid of a container whose cgroups with a file `removed` are removed between their making and its clone. Its
+    terminal stays open meanwhile: a created container ends of SIGHUP."""
     bundle.process["terminal"] = True
     bundle.linux["cgroupsPath"] = f"/{id}"
     bundle.args("sleep", "1000").save()
@@ -41,15 +44,15 @@ def created_without(removed: str, id: str, bundle: Bundle, pyoci: Pyoci, console
     master, _ = console.accept()
     with master:
         assert creating.wait(timeout=60) == 0
-    pid: int = json.loads(pyoci("state", id).out)["pid"]
-    return pid
+        yield json.loads(pyoci("state", id).out)["pid"]
 
 
 @pytest.mark.parametrize("removed", ["cgroup.procs", "pids.max"])
 def test_is_made_and_limited_again(removed: str, bundle: Bundle, pyoci: Pyoci, busy_console: socket.socket) -> None:
     id = pyoci.new_id()
     bundle.linux["resources"] = {"pids": {"limit": 17}}
-    joined = cgroups_of(created_without(removed, id, bundle, pyoci, busy_console))
+    with created_without(removed, id, bundle, pyoci, busy_console) as pid:
+        joined = cgroups_of(pid)
     assert joined["pids" if "pids" in joined else ""] == f"/{id}"
     limits = [directory / "pids.max" for directory in left_over(id) if (directory / "pids.max").exists()]
     assert [limit.read_text() for limit in limits] == ["17\n"]
@@ -59,8 +62,8 @@ def test_is_made_and_limited_again(removed: str, bundle: Bundle, pyoci: Pyoci, b
 
 def test_is_made_again_in_v2(bundle: Bundle, pyoci_v2: Pyoci, busy_console: socket.socket) -> None:
     id = pyoci_v2.new_id()
-    pid = created_without("cgroup.procs", id, bundle, pyoci_v2, busy_console)
-    assert cgroups_of(pid)[""] == f"/{id}"
+    with created_without("cgroup.procs", id, bundle, pyoci_v2, busy_console) as pid:
+        assert cgroups_of(pid)[""] == f"/{id}"
     pyoci_v2("delete", "--force", id)
     assert not left_over(id)
 

@@ -31,7 +31,7 @@ def test_bind_mount(opened: Bundle, pyoci: Pyoci, directory: Path, kind: str) ->
     (directory / "source").mkdir()
     if kind == "directory on a file":
         source, destination = directory / "source", "/etc/passwd"
-        why = "the destination is a file, and the source is a directory"
+        why = "the destination is no directory"
     else:
         source, destination = opened.path / "config.json", "/mnt"
         why = "the destination is a directory, and the source is a file"
