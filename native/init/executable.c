@@ -111,17 +111,28 @@ static const char *interpreter_of_script(char *head, int *carriage_return)
     return name;
 }
 
-/* That which PT_INTERP names, put in `name`; 0 if there is none. */
-static int loader_of_elf(int fd, const Elf64_Ehdr *header, char *name, size_t size)
+/* That which PT_INTERP names, put in `name`; 0 if there is none. `head` is of either class, for a kernel that runs the
+ * programs of 32 bits too. */
+static int loader_of_elf(int fd, const char *head, char *name, size_t size)
 {
-    Elf64_Phdr program;
-    for (unsigned i = 0; i < header->e_phnum; i++) {
-        long at = (long)header->e_phoff + (long)i * header->e_phentsize;
-        if (SYS4(SYS_pread64, fd, &program, sizeof program, at) != sizeof program)
+    const Elf64_Ehdr *wide = (const Elf64_Ehdr *)head;
+    const Elf32_Ehdr *narrow = (const Elf32_Ehdr *)head;
+    int is_wide = wide->e_ident[EI_CLASS] == ELFCLASS64;
+    unsigned count = is_wide ? wide->e_phnum : narrow->e_phnum;
+    for (unsigned i = 0; i < count; i++) {
+        union {
+            Elf64_Phdr wide;
+            Elf32_Phdr narrow;
+        } program;
+        long each = is_wide ? wide->e_phentsize : narrow->e_phentsize;
+        long at = (is_wide ? (long)wide->e_phoff : (long)narrow->e_phoff) + (long)i * each;
+        long wanted = is_wide ? (long)sizeof program.wide : (long)sizeof program.narrow;
+        if (SYS4(SYS_pread64, fd, &program, wanted, at) != wanted)
             return 0;
-        if (program.p_type != PT_INTERP)
+        if ((is_wide ? program.wide.p_type : program.narrow.p_type) != PT_INTERP)
             continue;
-        long got = SYS4(SYS_pread64, fd, name, size - 1, program.p_offset);
+        long offset = is_wide ? (long)program.wide.p_offset : (long)program.narrow.p_offset;
+        long got = SYS4(SYS_pread64, fd, name, size - 1, offset);
         name[got > 0 ? got : 0] = 0;
         return got > 0;
     }
@@ -130,15 +141,15 @@ static int loader_of_elf(int fd, const Elf64_Ehdr *header, char *name, size_t si
 
 static int explain_elf(struct init *init, int fd, const char *head, int error, char *next)
 {
-    const Elf64_Ehdr *header = (const Elf64_Ehdr *)head;
-    if (header->e_machine != MACHINE) {
+    unsigned machine = ((const Elf64_Ehdr *)head)->e_machine; /* at the same place in both classes */
+    if (error == -E_NOEXEC && machine != MACHINE) {
         say_that(init, "is a program for ");
-        say_machine(init, header->e_machine);
+        say_machine(init, machine);
         say(init, ", and this machine is ");
         say_machine(init, MACHINE);
         return 0;
     }
-    if (header->e_ident[EI_CLASS] != ELFCLASS64 || !loader_of_elf(fd, header, next, PATH_SIZE)) {
+    if (!loader_of_elf(fd, head, next, PATH_SIZE)) {
         if (error == -E_NOEXEC)
             say_that(init, "is an ELF file of a kind that is not executed");
         return 0;

@@ -486,7 +486,9 @@ class _Launch:
         child.answer(startcontainer_state(self.container))
         report = spawn.receive(child.socket)
         if report is None:
-            raise PyociError("init ended before the container was created; was it killed, or out of memory?")
+            from oci_runtime.lifecycle.limit_errors import ended
+
+            raise ended(child, "the container was created", self.cgroups.manager, self.linux.get("resources"))
         if report.kind != lib.REPORT_LISTENER:
             raise spawn.failure(report, launched.plan)
         state = oci_state(record, "creating")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import re
 import shutil
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -156,6 +157,21 @@ def test_what_is_missing(bundle: Bundle, pyoci: Pyoci, prepare: Callable[[Bundle
     assert message.count("\n") == 1
     assert re.search(text, message), message
     assert "(/process/args/0)" in message
+
+
+def test_a_program_of_32_bits(bundle: Bundle, pyoci: Pyoci) -> None:
+    """Its loader is what is missing, where the kernel runs such programs; else the machine is what it is not for."""
+    loader = b"/lib/ld-linux.so.2\0"
+    head = struct.pack("<16sHHIIIIIHHHHHH", b"\x7fELF\1\1\1", 2, 3, 1, 0x8048054, 52, 0, 0, 52, 32, 2, 0, 0, 0)
+    interpreter = struct.pack("<8I", 3, 116, 0x8048074, 0x8048074, len(loader), len(loader), 4, 1)
+    code = struct.pack("<8I", 1, 0, 0x8048000, 0x8048000, 135, 135, 5, 0x1000)
+    write(bundle.rootfs / "program", head + interpreter + code + loader)
+    message = pyoci.run(bundle.args("/program"), check=False).err.replace('\\"', '"')
+    reasons = {
+        "no such file or directory": '(its loader "/lib/ld-linux.so.2" is not there)',
+        "exec format error": "(it is a program for i386, and this machine is ",
+    }
+    assert any(f"{errno} {reason}" in message for errno, reason in reasons.items()), message
 
 
 def test_too_long_an_argument(bundle: Bundle, pyoci: Pyoci) -> None:
