@@ -44,7 +44,7 @@ class Place:
     """A state root on a tmpfs, the bundles, and a process whose descendants are the containers: all that is orphaned
     becomes a child of this one. Only for a process that has no other children."""
 
-    __slots__ = ("_hierarchies", "_ids", "_mounts", "directory", "err", "files", "id", "out", "root", "runtime")
+    __slots__ = ("_ids", "_mounts", "_parents", "directory", "err", "files", "id", "out", "root", "runtime")
 
     def __init__(self, runtime: Path) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -60,7 +60,9 @@ class Place:
         self.root.mkdir(mode=0o700)
         self.files.mkdir()
         self.out, self.err = self.directory / "out", self.directory / "err"
-        self._hierarchies = bundles.cgroup_mounts()
+        ours = {line.split(":", 2)[2].strip("/") for line in Path("/proc/self/cgroup").read_text().splitlines()}
+        # The runtime makes a cgroup below the one that it is in, in some hierarchies.
+        self._parents = [top / path for top in bundles.cgroup_mounts() for path in ours if (top / path).is_dir()]
         self._ids = 0
         self.id = ""
         for name in BUNDLES:
@@ -177,9 +179,18 @@ class Place:
                 pass
         return [pid for pid in _descendants(os.getpid()) if _lives(pid)]
 
+    def wait_for_end(self) -> bool:
+        """Whether all processes have ended, after PATIENCE at most."""
+        deadline = time.monotonic() + PATIENCE
+        while self.processes():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.005)
+        return True
+
     def cgroups(self) -> list[str]:
         """Those of the container, of every hierarchy."""
-        return [str(top / self.id) for top in self._hierarchies if (top / self.id).exists()]
+        return [str(parent / self.id) for parent in self._parents if (parent / self.id).exists()]
 
     def entries(self) -> list[str]:
         """What is in the state root, but for the container itself, and the files that commands write."""
@@ -229,20 +240,22 @@ class Place:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.01)
-        bundles.remove_cgroups(self.id, PATIENCE)
+        for cgroup in self.cgroups():
+            for folder, _, _ in sorted(os.walk(cgroup), reverse=True):
+                bundles.remove_cgroup(folder, deadline)
         for point in self._mounted():
             if point.startswith(f"{self.directory}/"):
                 subprocess.run(["umount", "-l", point], check=False)
-        for folder in (self.root, self.files):
-            for name in os.listdir(folder):
-                path = folder / name
+        for place in (self.root, self.files):
+            for name in os.listdir(place):
+                path = place / name
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def _thaw(self) -> None:
-        for top in self._hierarchies:
+        for parent in self._parents:
             for name, value in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
                 with suppress(OSError):
-                    (top / self.id / name).write_text(value)
+                    (parent / self.id / name).write_text(value)
 
     def close(self) -> None:
         """Removes the place."""

@@ -71,6 +71,8 @@ class Trials:
 
     def _look(self, case: Case, done: Done) -> Seen:
         place, scenario = self._place, self._scenario
+        if scenario.after == "stopped" and done.code == scenario.code:
+            place.wait_for_end()  # `kill` does not
         status = self._status()
         listed = place.run("list", "--quiet")
         good = done.code == scenario.code

@@ -102,6 +102,7 @@ def in_machine(machine: Machine, suite: str, results: Path, keyword: str, timeou
                 "PYOCI_ENGINES": "required",
                 "PYOCI_CGROUP_MANAGER": CGROUP_MANAGER[machine.mode],
                 "PYTHONUNBUFFERED": "1",
+                "PYOCI_FAULTS_SLICE": "1000",  # for processors that are emulated
             }
             code = shell.execute(
                 machine,

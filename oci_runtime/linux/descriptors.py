@@ -20,6 +20,7 @@ AT_SYMLINK_NOFOLLOW = 0x100
 OPEN_TREE_CLONE = 1
 PROC_SUPER_MAGIC = 0x9FA0  # statfs(2)
 RLIMIT_NOFILE = 7  # getrlimit(2)
+_NO_LIMIT = 2**64 - 1
 # what the runtime has open besides the plan's descriptors: cgroups, namespaces, sockets
 _HANDFUL = 96
 
@@ -41,8 +42,9 @@ class OpenFilesLimit:
 
     def __init__(self) -> None:
         limits = ffi.new("uint64_t[2]")
-        lib.sys_getrlimit(RLIMIT_NOFILE, limits)
-        self.soft, self.hard = int(limits[0]), int(limits[1])
+        error = lib.sys_getrlimit(RLIMIT_NOFILE, limits)
+        # one that is not known is not changed, as it could not be restored
+        self.soft, self.hard = (_NO_LIMIT, _NO_LIMIT) if error else (int(limits[0]), int(limits[1]))
         self._raised = False
 
     def make_room(self, descriptors: int) -> None:

@@ -70,12 +70,18 @@ def test_a_slice(programs: Programs) -> None:
         ("create", "close", "", -2, "EINTR"),
         # the pid file's unnamed beginning stayed
         ("create", "renameat", "", 0, "ENOSPC"),
+        # a limit that was not known was restored as 0, and nothing could be undone
+        ("create", "prlimit64", "", 0, "EIO"),
         # past the point of no return
         ("start", "unlinkat", "start.sock", 0, "EIO"),
         ("start", "openat", "state.json~", 0, "ENOSPC"),
         ("start", "renameat", "state.json~", 0, "EIO"),
         # hooks that could not be read were not run, and the container went on
         ("start-user", "openat", "config.json", 0, "EIO"),
+        # a record that could not be read again made `delete` wait for itself
+        ("delete-force", "openat", "state.json", 1, "EIO"),
+        # what could not be told of the freezer was a failure to kill
+        ("kill", "openat", "/sys/fs/cgroup/freezer", 0, "EIO"),
         # what cannot be removed at the end is no reason to lose the process's exit code
         ("run", "unlinkat", "", -1, "EIO"),
     ],
