@@ -121,6 +121,10 @@ def _without_cloexec(fds: Any) -> Any:
     return [[fd, flags, kind, status & ~0x80000 | 0x8000, link] for fd, flags, kind, status, link in fds]
 
 
+def _with_mark(ours: Any, theirs: Any) -> bool:
+    return bool(theirs == [*ours, "_LIBCONTAINER_CLONED_BINARY=1"])
+
+
 def _mode_of_tmpfs(ours: Any, theirs: Any) -> bool:
     return isinstance(ours, list) and isinstance(theirs, list) and ours[1:] == theirs[1:]
 
@@ -137,6 +141,11 @@ def _recursive(difference: Difference, _: str) -> bool:
         isinstance(mount, dict) and isinstance(mount.get("options"), list) and words & set(map(str, mount["options"]))
         for mount in (mounts if isinstance(mounts, list) else [])
     )
+
+
+def _no_mount_namespace(difference: Difference, _: str) -> bool:
+    namespaces = _linux(difference).get("namespaces")
+    return not any(isinstance(each, dict) and each.get("type") == "mount" for each in namespaces or [])
 
 
 def _poststart_fails(difference: Difference, _: str) -> bool:
@@ -161,6 +170,24 @@ _STRICT = (
     "needs a domain",
     "is not a capability",
     "is no option of",
+    "must have at least 1 entry",
+    "needs a major number",
+    "/ociVersion is null",
+    "must be a version",
+)
+#: What the kernel can do, and others fail at, in their words: nosymfollow on /proc, mounts below a source that a user
+#: namespace may not take off, a container without /proc, a working directory behind a link to nowhere.
+_ALLOWED = (
+    "too many levels of symbolic links",
+    "mount `proc` to `proc`",
+    "MS_BIND: invalid argument",
+    "cap_last_cap: no such file",
+    "reopening /dev/null",
+    "unable to apply apparmor profile",
+    "no `mounts` block",
+    "closing exec fds",
+    "mkdir /dangling: file exists",
+    "chdir to `/dangling`",
 )
 #: What is newer than runc 1.1, as it or pyoci says.
 _OLD_ERRORS = (
@@ -187,6 +214,7 @@ RULES: tuple[Rule, ...] = (
         rf"{_MOUNT}/superblock",
         _theirs(lambda ours, theirs: str(theirs).split(",") == ["ro", *str(ours).split(",")[1:]]),
     ),
+    Rule("read-only-root", _RUNC, r"report/N/.*", lambda d, _: "/" in _names(d, "readonlyPaths")),
     Rule("superblocks-writable", _RUNC, r"report/N/paths/.*/writable", _theirs(lambda o, t: t == -30 != o)),
     Rule(
         "devices-of-user-namespaces",
@@ -205,8 +233,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("recursive-attributes", _RUNC, rf"{_MOUNT}/options", _recursive),
     Rule("recursive-attributes", _RUNC, r"report/N/(controlling_terminal|mknod)", _recursive),
-    Rule("no-source", _ALL, rf"{_MOUNT}/source", _theirs(lambda o, t: (o, t) == ("none", ""))),
+    Rule("no-source", _ALL, rf"{_MOUNT}/source", _theirs(lambda o, t: o == "none")),
     Rule("crun-mount-points", _CRUN, r"(report/N/)?(tree|paths)/.*", _theirs(_made_by_crun)),
+    Rule("crun-console", _CRUN, r"report/N/mounts/order", _theirs(lambda o, t: {*o} - {*t} == {"/dev/console"})),
+    Rule("no-mount-namespace", _ALL, r"left/mounts|tree/.*", _no_mount_namespace),
     Rule("crun-core", _CRUN, r"report/N/tree/~dev~core"),
     Rule("crun-core", _CRUN, r"report/N/paths/~dev/entries", _theirs(lambda o, t: {*t} - {*o} == {"core"})),
     Rule("crun-shm", _CRUN, rf"{_MOUNT.replace('[^/]+', '~dev~shm~inner')}/\w+"),
@@ -224,27 +254,32 @@ RULES: tuple[Rule, ...] = (
     Rule("crun-signals", _CRUN, r"(hook-\w+|report)/N/(blocked|status/SigBlk)", _theirs(lambda o, t: len(t) > 0)),
     Rule("crun-hooks", _CRUN, r"hook-\w+/N/(umask|status/Umask|limits|groups|status/Groups)"),
     Rule("crun-hooks", _CRUN, _STATE_PLACE + r"/(pid|status|bundle)", lambda d, _: "startContainer" in d.place),
+    Rule("crun-hooks", _CRUN, r"hook-\w+/N/env", _theirs(_with_mark)),
+    Rule("crun-hooks", _CRUN, r"hook-createContainer/N/(state/pid|cwd|env)"),
     Rule("crun-hooks", _CRUN, r"hooks", _theirs(lambda o, t: {*t} - {*o} == {"hook-poststart"})),
     Rule("crun-hooks", _CRUN, r"hook-poststart/.*", lambda d, _: d.ours == "(nothing)"),
     Rule("hook-status", _RUNC, _STATE_PLACE + "/status", _theirs(lambda o, t: (o, t) == ("created", "creating"))),
     Rule("hook-directory", _RUNC, r"hook-(poststart|poststop)/N/cwd"),
     Rule("hook-limits", _RUNC, r"hook-createContainer/N/limits"),
     Rule("poststop", _RUNC, r"step N delete/ok", _says("pyoci", "poststop hook")),
-    Rule("poststart", _ALL, r"report/.*|step N start/process/.*", _poststart_fails),
+    Rule("poststart", _ALL, r"report(/.*)?|output/endings|step N start/process/.*", _poststart_fails),
     Rule("poststart", _ALL, r"step N \w+/(ok|state/.*)", _poststart_fails),
     Rule("start-errors", _ALL, r"step N (start|run)/ok", _pyoci_says("exec: ", "startContainer hook")),
     # --- processes
     Rule("no-capabilities", _RUNC, r"report/N/(status/Cap\w+|calls/\w+|mknod|paths/.*)", lambda d, _: _no_sets(d)),
     Rule("capabilities-beyond", _RUNC, r"step N (create|run)/ok", _peer_says("unable to apply caps")),
     Rule("exec-oom", _ALL, r"report/N/proc/oom_score_adj", lambda d, _: "exec" in _verbs(d)),
+    Rule("exec-umask", _RUNC, r"report/N/(umask|status/Umask)", lambda d, _: "exec" in _verbs(d)),
     Rule("exec-files", _RUNC, r"report/N/fds", lambda d, _: "exec" in _verbs(d)),
     Rule("terminal-flags", _ALL, r"report/N/fds", _theirs(lambda o, t: _without_cloexec(o) == t)),
     Rule("groups-twice", _RUNC, r"report/N/(groups|status/Groups)", _theirs(lambda o, t: sorted({*o}) == sorted(t))),
+    Rule("crun-created", _CRUN, r"step N wait/(ok|hang)", lambda d, _: "start" not in _verbs(d)),
     Rule("real-time-signals", _RUNC, r"step N kill/ok", _peer_says("unknown signal")),
     # --- what is refused
     Rule("crun-exec-status", _CRUN, r"step N exec/code", _theirs(lambda o, t: (o, t) == (255, 1))),
     Rule("runc-update-panic", _RUNC, r"step N update/ok", _peer_says("panic: runtime error")),
-    Rule("delete-created", _RUNC, r"step N delete/ok", _pyoci_says("that is not stopped: created")),
+    Rule("delete-created", _ALL, r"step N delete/ok", _pyoci_says("that is not stopped: created")),
+    Rule("as-the-kernel-allows", _ALL, r"step N (create|run)/ok", _peer_says(*_ALLOWED)),
     Rule("bind-by-type", _RUNC, r"step N (create|run)/ok", _peer_says("no such device")),
     Rule("time-offsets", _RUNC, r"step N (create|run)/ok", _peer_says("timens_offsets")),
     Rule("strict", _ALL, r"step N (create|run|exec)/ok", _pyoci_says(*_STRICT)),
