@@ -43,7 +43,10 @@ def spec_error(problems: Iterable[Problem], document: object, text: str, name: s
     """The error that shows all problems, in the order of the file, each with the value it is about."""
     located = []
     for problem in problems:
-        line, column = line_and_column(text, offset_of(text, problem.pointer))
+        try:
+            line, column = line_and_column(text, offset_of(text, problem.pointer))
+        except RecursionError:  # the document was read with a little less on the stack
+            return SpecError(f"{name}: arrays and objects are nested too deeply")
         value = _value_at(document, problem.pointer)
         located.append(LocatedProblem(problem.pointer, f"{value}{problem.message}", line, column))
     located.sort(key=lambda problem: (problem.line, problem.column))

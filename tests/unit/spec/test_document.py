@@ -63,6 +63,19 @@ def test_syntax(data: bytes, where: str, message: str, tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_at_the_limit_of_nesting(tmp_path: Path) -> None:
+    """What can just be read can just not be searched for the place of a problem, or can."""
+    path = tmp_path / "config.json"
+    text = json.dumps(edited(bundle("minimal"), {"/process/cwd": 5}))
+    messages = set()
+    for depth in range(700, 1001, 2):
+        path.write_text('{"x": ' + "[" * depth + "]" * depth + ", " + text[1:])
+        with pytest.raises(SpecError) as caught:
+            load_config(str(path))
+        messages.add(str(caught.value).rpartition(": ")[2])
+    assert messages == {"must be a string", "arrays and objects are nested too deeply"}
+
+
 def test_file_errors(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=rf"cannot read {tmp_path}/none: No such file or directory"):
         load_config(str(tmp_path / "none"))
