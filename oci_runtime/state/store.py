@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 START_SOCKET = "start.sock"
 _RECORD, _CONFIG = "state.json", "config.json"
-_OURS = (_CONFIG, START_SOCKET, "notify", f"{_CONFIG}~", f"{_RECORD}~")
+_OURS = (_CONFIG, START_SOCKET, "notify", "mounts", f"{_CONFIG}~", f"{_RECORD}~")
 _ID_PART = 200
 
 
@@ -70,8 +70,11 @@ class Container:
             raise PyociError(f"cannot open {path}: {error.strerror}") from None
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file."""
-        return exists(name, self.directory)
+        """Whether there is such a file. PyociError when that cannot be told."""
+        try:
+            return exists(name, self.directory)
+        except OSError as error:
+            raise PyociError(f"cannot look for {self.path}/{name}: {error.strerror}") from error
 
     def lock(self, tell: Callable[[str], None], seconds: float | None = None) -> None:
         """Waits for the other commands that change the container; `tell` gets a line when that takes long.

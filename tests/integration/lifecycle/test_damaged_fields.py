@@ -27,6 +27,7 @@ FIELDS = (
         "owner",
     ),
     *("namespaces", "cgroups", "resctrl", "hooks", "operations", "paused", "rootless"),
+    *("keyring", "own_pids", "start_descriptor", "hooks_told"),
 )
 MISSING = object()
 NESTED = json.loads("[" * 300 + "]" * 300)

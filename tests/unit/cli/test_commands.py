@@ -13,6 +13,7 @@ from command_line import REPOSITORY, lifecycle, pyoci
 from interpreter import PYTHON
 
 from oci_runtime.cli.main import COMMANDS
+from oci_runtime.cli.ps import select
 
 #: Prints the attributes of the request that it gets.
 _SHOW = """
@@ -357,6 +358,17 @@ posix.setuid(65534)
         assert done.stdout == b"/r\n"
     done = pyoci("start", "x", fake=fake, env={**os.environ, "XDG_RUNTIME_DIR": "/proc/nope"})
     assert "XDG_RUNTIME_DIR" in one_line(done, 1)
+
+
+def test_ps_shows_no_command_of_a_terminal() -> None:
+    """Nor an end of line within one: names and arguments are the container's to choose."""
+    hostile = "5 \x1b]0;title\x07 \r \x85 \u2028 \u202e \x9b é".encode() + b" \xff"
+    shown = select(b"PID\tCMD\n" + hostile + b"\n6 no\n", [5]).decode()
+    title, line, rest = shown.split("\n")
+    assert (title, rest) == ("PID\tCMD", "")
+    assert line.isprintable()
+    assert line.startswith("5 \\x1b]0;title")
+    assert "é" in line
 
 
 def test_ps_shows_the_lines_of_the_containers_processes() -> None:

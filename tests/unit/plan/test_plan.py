@@ -380,3 +380,20 @@ def test_the_largest_numbers() -> None:
     decoded = Decoded(plan_of(config).encode())
     op = next(op for op in decoded.ops if op.code == lib.OP_SCHEDULER)
     assert [number & most for number in op.n[4:7]] == [most] * 3
+
+
+def test_a_plan_that_is_shown_commands_no_terminal() -> None:
+    """Values, paths of descriptors and pointers are as config.json has them."""
+    hostile = "x\n\x1b]0;title\x07\r\x85\u2028\u202e\x9b"
+    config = bundle("minimal")
+    config["hostname"] = hostile
+    config["process"]["args"] = [hostile]
+    config["process"]["env"] = [f"A={hostile}"]
+    config["process"]["cwd"] = f"/{hostile}"
+    config["root"]["path"] = f"/{hostile}"
+    config["linux"]["sysctl"] = {f"net.{hostile}": hostile}
+    config["mounts"] += [{"destination": f"/{hostile}", "source": f"/{hostile}", "options": ["bind"]}]
+    plan = plan_of(config)
+    lines = str(plan).split("\n")
+    assert len(lines) == len(plan.operations)
+    assert all(line.isprintable() for line in lines)
