@@ -54,7 +54,10 @@ def plan_read_only_tmpfs(plan: Plan, config: Config, context: Context) -> None:
         kind = mount.get("type", "")
         if kind != "tmpfs" and not (kind.startswith("cgroup") and _is_v1(context)):
             continue
-        options = MountOptions(mount.get("options", ()))
+        words = mount.get("options", ())
+        if "ro" not in words and "rro" not in words:
+            continue
+        options = MountOptions(words)
         if options.attributes() & RDONLY and not options.bind and not options.remount:
             path = clean(mount["destination"])
             if not any(_covers(later, path) for later in mounts[i + 1 :]):

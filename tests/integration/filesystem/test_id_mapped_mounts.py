@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,6 @@ OVERFLOW = "65534:65534"
 @pytest.fixture
 def tree(host: HostMounts) -> Path:
     """A mount of the host with another below it; in both a file of 100:200."""
-    import os
 
     top = host.tmpfs("top", "mode=755")
     (top / "below").mkdir()
@@ -107,3 +108,22 @@ def test_a_filesystem_without_id_mapped_mounts(bundle: Bundle, pyoci: Pyoci) -> 
     assert done.code == 1
     assert "has its filesystem" in done.err or "does its filesystem have no" in done.err
     assert "/mounts/6/source" in done.err
+
+
+def test_a_user_namespace_that_nobody_is_in(bundle: Bundle, pyoci: Pyoci, tree: Path, directory: Path) -> None:
+    """Kept by a mount of it, as engines do; with a source in the root that another mount shows (userns.bats)."""
+
+    kept = directory / "userns"
+    kept.touch()
+    other = pyoci.run_detached(Bundle(directory / "other").user_namespace().args("sleep", "1000"))
+    subprocess.run(["mount", "--bind", f"/proc/{other.pid}/ns/user", kept], check=True)
+    try:
+        other.delete(force=True)
+        bundle.user_namespace().namespace("user", str(kept))
+        del bundle.linux["uidMappings"], bundle.linux["gidMappings"]
+        bundle.mount("/mnt", "bind", str(tree), ["rbind", "ridmap"])
+        bundle.mount("/again", "bind", "rootfs/mnt", ["rbind", "ro"])
+        bundle.args("stat", "-c", "%u:%g", "/mnt/file", "/mnt/below/file", "/again/below/file")
+        assert pyoci.run(bundle).out.split() == ["100:200"] * 3
+    finally:
+        subprocess.run(["umount", kept], check=True)
