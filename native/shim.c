@@ -140,6 +140,7 @@ static void become_root(const struct spawn *request)
 {
     if (syscall(SYS_setresgid, 0, 0, 0) || syscall(SYS_setresuid, 0, 0, 0))
         child_fail(request, STEP_ROOT_USER, errno);
+    prctl(PR_SET_DUMPABLE, 0); /* other ids have taken away both; this one with the sysctl fs.suid_dumpable=1 */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 

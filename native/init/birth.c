@@ -92,6 +92,29 @@ static int runtime_says_go(int report_fd)
     return sys_read(report_fd, &go, 1) == 1;
 }
 
+/* Other ids, and a user namespace, take away what prctl(2) has set; with the sysctl fs.suid_dumpable=1 not to be
+ * dumpable is among it. */
+static void hide(void)
+{
+    sys_prctl(PR_SET_DUMPABLE, 0, 0);
+    sys_prctl(PR_SET_PDEATHSIG, /* SIGKILL */ 9, 0);
+}
+
+static int become_root(void)
+{
+    int error = (int)SYS3(SYS_setresgid, 0, 0, 0);
+    if (!error)
+        error = (int)SYS3(SYS_setresuid, 0, 0, 0);
+    hide();
+    return error;
+}
+
+/* Of a namespace that is joined the ids are known, so it is done by who is not seen in there yet. */
+static int is_mapped_late(char **argv)
+{
+    return (number(argv[FLAGS]) & CLONE_NEWUSER) != 0;
+}
+
 /* The new process: become_init() of shim.c, in C that has no library. */
 static int become_init(char **argv, char **tasks, int count)
 {
@@ -102,14 +125,9 @@ static int become_init(char **argv, char **tasks, int count)
         return 1;
     if (denied && (say(report_fd, REPORT_SHIM, (int)-denied, STEP_CGROUP) || !runtime_says_go(report_fd)))
         return 1;
-    if (number(argv[BECOME_ROOT])) {
-        long error = SYS3(SYS_setresgid, 0, 0, 0);
-        if (!error)
-            error = SYS3(SYS_setresuid, 0, 0, 0);
-        if (error)
-            return failed(report_fd, STEP_ROOT_USER, error);
-        sys_prctl(PR_SET_PDEATHSIG, /* SIGKILL */ 9, 0);
-    }
+    int error = number(argv[BECOME_ROOT]) && is_mapped_late(argv) ? become_root() : 0;
+    if (error)
+        return failed(report_fd, STEP_ROOT_USER, error);
     if (!number(argv[AGAIN])) {
         sys_close(program);
         return BORN;
@@ -126,12 +144,13 @@ int birth(char **argv)
     char **tasks = argv + FIRST_JOIN + 2 * joins + 1;
     int count = number(tasks[-1]);
     struct clone_args args = {.flags = (uint64_t)number(argv[FLAGS]) | CLONE_PARENT};
-    sys_prctl(PR_SET_DUMPABLE, 0, 0);
-    sys_prctl(PR_SET_PDEATHSIG, /* SIGKILL */ 9, 0);
+    hide();
     int error = join_namespaces(argv + FIRST_JOIN, joins);
     if (error)
         return failed(report_fd, STEP_JOIN, error);
-    sys_prctl(PR_SET_PDEATHSIG, /* SIGKILL */ 9, 0);
+    hide();
+    if (number(argv[BECOME_ROOT]) && !is_mapped_late(argv) && (error = become_root()))
+        return failed(report_fd, STEP_ROOT_USER, error);
     if (offsets && (error = make_time_namespace(offsets, tasks[count])))
         return failed(report_fd, STEP_TIME_NAMESPACE, error);
     long pid = SYS2(SYS_clone3, &args, sizeof args);
