@@ -94,10 +94,11 @@ static void wait_for_go(const struct spawn *request)
         _exit(1); /* the runtime is gone */
 }
 
-static void keep(int fd)
+/* For init, which would miss it. */
+static void keep(const struct spawn *request, int fd)
 {
-    if (fd >= 0)
-        fcntl(fd, F_SETFD, 0);
+    if (fd >= 0 && fcntl(fd, F_SETFD, 0))
+        child_fail(request, STEP_EXEC_INIT, errno);
 }
 
 enum {
@@ -126,12 +127,12 @@ static __attribute__((noreturn)) void execute_init(const struct spawn *request, 
         argv[1 + i] = text[i];
     }
     argv[1 + arguments->count] = (char *)(uintptr_t)arguments->last;
-    keep(request->report);
-    keep(request->plan);
+    keep(request, request->report);
+    keep(request, request->plan);
     for (int i = 0; i < request->keep_count; i++)
-        keep(request->keep[i]);
+        keep(request, request->keep[i]);
     for (int i = 0; i < request->preserved_count; i++)
-        keep(request->preserved[i]);
+        fcntl(request->preserved[i], F_SETFD, 0); /* if it is open */
     syscall(SYS_execveat, request->init, "", argv, envp, AT_EMPTY_PATH);
     child_fail(request, STEP_EXEC_INIT, errno);
 }
@@ -195,10 +196,10 @@ static __attribute__((noreturn)) void become_init(const struct spawn *request)
     execute_init(request, &arguments);
 }
 
-static void add_kept(struct arguments *arguments, int fd)
+static void add_kept(const struct spawn *request, struct arguments *arguments, int fd)
 {
     add(arguments, fd);
-    keep(fd);
+    keep(request, fd);
 }
 
 /* Becomes the program that joins namespaces and clones init there: birth.c. Its memory belongs to the user namespace
@@ -211,19 +212,19 @@ static __attribute__((noreturn)) void join_and_clone(const struct spawn *request
     int offsets = open_time_offsets(request);
     add(&arguments, request->report);
     add(&arguments, request->plan);
-    add_kept(&arguments, request->init);
+    add_kept(request, &arguments, request->init);
     add(&arguments, (int)request->flags);
     add(&arguments, request->become_root);
     add(&arguments, request->execute_again);
-    add_kept(&arguments, offsets < 0 ? 0 : offsets);
+    add_kept(request, &arguments, offsets < 0 ? 0 : offsets);
     add(&arguments, (request->process >= 0) + request->join_count);
     if (request->process >= 0)
-        add_kept(&arguments, request->process), add(&arguments, (int)request->process_flags);
+        add_kept(request, &arguments, request->process), add(&arguments, (int)request->process_flags);
     for (int i = 0; i < request->join_count; i++)
-        add_kept(&arguments, request->join[i]), add(&arguments, request->join_type[i]);
+        add_kept(request, &arguments, request->join[i]), add(&arguments, request->join_type[i]);
     add(&arguments, request->tasks_count);
     for (int i = 0; i < request->tasks_count; i++)
-        add_kept(&arguments, request->tasks[i]);
+        add_kept(request, &arguments, request->tasks[i]);
     execute_init(request, &arguments);
 }
 

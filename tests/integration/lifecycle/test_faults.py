@@ -22,11 +22,12 @@ from faults import run
 from faults.calls import Case
 from faults.place import Place
 from faults.trial import Trials
-runtime, program, scenario, name, path, nth, fault = sys.argv[1:]
+runtime, program, scenario, process, name, path, nth, fault = sys.argv[1:]
 place = Place(Path(runtime))
 try:
     trials = Trials(place, run.BY_NAME[scenario], Path(program))
-    calls = [call for call in trials.record() if call.process == 0 and call.name == name and path in call.path]
+    own = [call for call in trials.record() if call.process == int(process)]
+    calls = [call for call in own if call.name == name and path in call.path]
     print(json.dumps(trials.one(Case(scenario, calls[int(nth)], fault))))
 finally:
     place.close()
@@ -87,7 +88,17 @@ def test_a_slice(programs: Programs) -> None:
     ],
 )
 def test_found_before(programs: Programs, scenario: str, call: str, path: str, nth: int, fault: str) -> None:
+    judge(programs, scenario, 0, call, path, nth, fault)
+
+
+@pytest.mark.parametrize("nth", range(4))
+def test_a_descriptor_that_init_would_miss(programs: Programs, nth: int) -> None:
+    """It said that it was ready, and create that all was done; then it could not listen for `start`."""
+    judge(programs, "create-engine", 1, "fcntl", "", nth, "EMFILE")
+
+
+def judge(programs: Programs, scenario: str, process: int, call: str, path: str, nth: int, fault: str) -> None:
     command = [sys.executable, "-c", TRY, str(programs.runtime), str(programs.injector)]
-    command += [scenario, call, path, str(nth), fault]
+    command += [scenario, str(process), call, path, str(nth), fault]
     done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
