@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posix
+from _signal import SIG_BLOCK, SIG_SETMASK, pthread_sigmask
 from errno import EINVAL
 
 from oci_runtime._shim import lib
@@ -11,13 +12,14 @@ from oci_runtime.linux.processes import wait_for_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from oci_runtime.spec.types import Hook
 
 _OUTPUT_AT_MOST = 4096
 _FOREVER = -1.0
 _SIGKILL = 9
+_INTERRUPTING = (1, 2, 15)  # SIGHUP, SIGINT, SIGTERM: lifecycle/interruption.py
 _MFD_NOEXEC_SEAL = 8  # vm.memfd_noexec=2 demands it
 # SIGPIPE and SIGXFSZ, which the interpreter ignores
 _IGNORED = (13, 25)
@@ -51,11 +53,16 @@ def run_hook(hook: Hook, kind: str, pointer: str, state: bytes, around: Surround
         posix.lseek(opened[0], 0, 0)
         for which, path in (("stdout", around.stdout), ("stderr", around.stderr)):
             opened.append(open_output(path, which) if path else posix.dup(opened[1]))
+        # an interruption must not come between its start and the waiting, or it would be left alone
+        mask = pthread_sigmask(SIG_BLOCK, _INTERRUPTING)
         try:
             pid = _start(hook, opened[0], opened[2:], _directory(around.directory, kind))
-        except OSError as error:
+        except BaseException as error:
+            pthread_sigmask(SIG_SETMASK, mask)
+            if not isinstance(error, OSError):
+                raise
             raise PyociError(f"{kind} hook {hook['path']} failed: {error.strerror} ({pointer})") from error
-        _wait(pid, hook, kind, pointer, opened[1], init)
+        _wait(pid, hook, kind, pointer, opened[1], init, mask)
     finally:
         for fd in opened:
             posix.close(fd)
@@ -115,10 +122,12 @@ def _start(hook: Hook, stdin: int, output: Sequence[int], directory: str) -> int
         posix.close(here)
 
 
-def _wait(pid: int, hook: Hook, kind: str, pointer: str, output: int, init: int) -> None:
+def _wait(pid: int, hook: Hook, kind: str, pointer: str, output: int, init: int, mask: Iterable[int]) -> None:
+    """`mask` is that of the signals to wait with."""
     pidfd = lib.sys_pidfd_open(pid)
     in_time = False
     try:
+        pthread_sigmask(SIG_SETMASK, mask)
         in_time = wait_for_end(pidfd, hook.get("timeout") or _FOREVER, init)
     finally:  # it may be an interruption that ends the waiting
         if not in_time:
