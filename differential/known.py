@@ -267,7 +267,7 @@ RULES: tuple[Rule, ...] = (
     Rule("start-errors", _ALL, r"step N (start|run)/ok", _pyoci_says("exec: ", "startContainer hook")),
     # --- processes
     Rule("no-capabilities", _RUNC, r"report/N/(status/Cap\w+|calls/\w+|mknod|paths/.*)", lambda d, _: _no_sets(d)),
-    Rule("capabilities-beyond", _RUNC, r"step N (create|run)/ok", _peer_says("unable to apply caps")),
+    Rule("capabilities-beyond", _ALL, r"step N (create|run)/ok", _peer_says("unable to apply caps", "capset")),
     Rule("exec-oom", _ALL, r"report/N/proc/oom_score_adj", lambda d, _: "exec" in _verbs(d)),
     Rule("exec-umask", _RUNC, r"report/N/(umask|status/Umask)", lambda d, _: "exec" in _verbs(d)),
     Rule("exec-files", _RUNC, r"report/N/fds", lambda d, _: "exec" in _verbs(d)),

@@ -40,11 +40,10 @@ def _case(document: dict[str, Any], like: Case) -> Case:
 
 
 def _places(document: dict[str, Any]) -> Iterator[_Place]:
-    """What can go: large things first, of lists the last first."""
-    depths: dict[int, list[_Place]] = {}
-    for top in ("steps", "config"):
-        for place in _below(document[top], (top,)):
-            depths.setdefault(len(place), []).append(place)
+    """What can go: large things first, of lists the last first. A step goes as a whole."""
+    depths: dict[int, list[_Place]] = {2: [("steps", number) for number in range(len(document["steps"]))[::-1]]}
+    for place in _below(document["config"], ("config",)):
+        depths.setdefault(len(place), []).append(place)
     for depth in sorted(depths):
         yield from depths[depth]
 

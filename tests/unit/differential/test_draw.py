@@ -39,10 +39,10 @@ def test_a_case_survives_its_file() -> None:
 
 def test_smaller() -> None:
     config = {"a": {"b": [1, 2, {"c": 3, "d": 4}]}, "e": 5}
-    case = Case(config, [{"verb": "create"}, {"verb": "state"}], "native", "name")
+    case = Case(config, [{"verb": "create", "options": []}, {"verb": "state"}], "native", "name")
     small = reduce(case, lambda each: "'c': 3" in str(each.config) and "create" in str(each.steps), 100)
     assert small.config == {"a": {"b": [{"c": 3}]}}
-    assert small.steps == [{"verb": "create"}]
+    assert small.steps == [{"verb": "create", "options": []}]
 
 
 def test_smaller_in_so_many_tries() -> None:
