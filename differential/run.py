@@ -19,7 +19,7 @@ from differential import known, rules
 from differential.cases import Case
 from differential.compare import Difference, differences
 from differential.errors import CannotCompare
-from differential.places import CHECKOUT, build_probe
+from differential.places import CHECKOUT, KEPT, WORK, build_probe
 
 _LOCK = "/run/lock/pyoci-differential"
 OURS = "pyoci"
@@ -117,6 +117,11 @@ class Lock:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for place in (WORK, KEPT):  # where the workers' mounts were
+            try:
+                place.rmdir()
+            except OSError:
+                pass
         os.close(self._file)
 
 
