@@ -71,6 +71,8 @@ def warn_of_what_is_left_out(context: Context, warn: Callable[[str], None]) -> N
     """Tells what the plan had to leave out."""
     if context.mount_label_left_out:
         warn("mounts get no label, as SELinux is not enabled on this machine (/linux/mountLabel)")
+    for words, pointer in context.options_left_out:
+        warn(f"a bind mount has no options of a filesystem: {words} left out ({pointer})")
     if context.groups_left_out:
         from oci_runtime.annotations import KEEP_ORIGINAL_GROUPS
 

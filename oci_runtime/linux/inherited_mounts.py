@@ -17,10 +17,17 @@ _FLAGS = posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC
 
 
 def note(directory: int, rootfs: str) -> None:
-    """Writes down, in a file of `directory`, what is mounted where the root filesystem is. PyociError if it is not."""
+    """Writes down, in a file of `directory`, what is mounted where the root filesystem is.
+
+    PyociError if it cannot be opened, or is the host's root, by whatever path.
+    """
     fd = _open(rootfs)
     try:
         path = posix.readlink(f"/proc/self/fd/{fd}")
+        if path == "/":
+            raise PyociError(
+                "a container on the host's root needs a mount namespace, or its mounts would cover it (/root/path)"
+            )
         text = f"{_namespace()} {_mount_id(fd)} {path}"
     finally:
         posix.close(fd)

@@ -59,6 +59,7 @@ class Context:
         "namespaces",
         "no_pivot",
         "open_files",
+        "options_left_out",
         "preserved",
         "rootfs",
         "seccomp",
@@ -82,6 +83,7 @@ class Context:
         self.mount_label_left_out = False
         self.selinux = True
         self.no_pivot = False
+        self.options_left_out: list[tuple[str, str]] = []
         self.open_files: tuple[int, int] | None = None
         self.preserved: Sequence[int] = ()
         self.rootfs = ""

@@ -113,6 +113,8 @@ def _plan_bind(plan: Plan, mount: Mount, options: MountOptions, pointer: str, co
     tree.must_be_proc = destination == "/proc"
     if options.of_bind:
         tree.is_link = "src-nofollow" in options.of_bind or "copy-symlink" in options.of_bind
+    if options.data:
+        context.options_left_out.append((", ".join(options.data), f"{pointer}/options"))
     if options.id_map or "uidMappings" in mount:
         from oci_runtime.plan.id_mapped_mounts import mapping_of
 

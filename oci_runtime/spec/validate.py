@@ -161,7 +161,7 @@ def _inherited_mounts(config: Config, namespaces: dict[str, str], problems: list
         problems.append(
             Problem("/mounts", 'needs a "mount" namespace in /linux/namespaces, since the user namespace owns no other')
         )
-    elif clean(config.get("root", {}).get("path", "") or "rootfs") == "/":
+    elif config.get("root", {}).get("path", "")[:1] == "/" and clean(config["root"]["path"]) == "/":
         problems.append(
             Problem("/mounts", 'needs a "mount" namespace in /linux/namespaces, or they would cover the host\'s own')
         )

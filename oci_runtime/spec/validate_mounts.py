@@ -25,10 +25,11 @@ _MEANT = {"readonly": "ro", "read-only": "ro", "readwrite": "rw", "recursive": "
 
 def validate_bind_options(mount: Mount, at: str, problems: list[Problem]) -> None:
     """Append a problem for each option that a bind mount does not have: the kernel would ignore it, and the mount be
-    what nobody wanted, a writable one where "readonly" was asked for."""
+    what nobody wanted, a writable one where "readonly" was asked for. Where no type is named, what has a value may be a
+    filesystem's, as config.md wants unknown options to be taken: the plan leaves it out, with a warning."""
     options = MountOptions(mount.get("options", ()))
     for i, option in enumerate(mount.get("options", ())):
-        if option in options.data:
+        if option in options.data and ("type" in mount or "=" not in option or "," in option):
             problems.append(Problem(f"{at}/options/{i}", f"is no option of a bind mount{_hint(option)}"))
         elif option == "tmpcopyup":
             problems.append(Problem(f"{at}/options/{i}", "is for mounts of type tmpfs"))

@@ -30,6 +30,10 @@ def mounts_of_host(bundle: Bundle) -> dict[str, Mount]:
     return {path.removeprefix(root) or "/": mount for path, mount in found.items() if path.startswith(root)}
 
 
+def lines_of_host(bundle: Bundle) -> list[str]:
+    return [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {bundle.path}" in line]
+
+
 def test_mounts_are_made_and_removed(bundle: Bundle, pyoci: Pyoci, directory: Path) -> None:
     (directory / "file").write_text("content")
     bundle.mount("/mnt", "bind", str(directory), ["bind", "ro", "nosuid"])
@@ -45,6 +49,14 @@ def test_mounts_are_made_and_removed(bundle: Bundle, pyoci: Pyoci, directory: Pa
     container.delete(force=True)
     assert mounts_of_host(bundle) == {}
     assert (directory / "file").exists()
+
+
+def test_the_bundle_is_the_root(bundle: Bundle, pyoci: Pyoci) -> None:
+    """As the OCI's validation programs have it."""
+    for entry in bundle.rootfs.iterdir():
+        entry.rename(bundle.path / entry.name)
+    bundle.config["root"]["path"] = "."
+    assert pyoci.run(bundle.shell("cat /proc/self/comm")).out == "cat\n"
 
 
 def test_devices(bundle: Bundle, pyoci: Pyoci) -> None:
@@ -71,7 +83,7 @@ def test_a_rootfs_that_is_a_mount(bundle: Bundle, pyoci: Pyoci, host: HostMounts
     """The host's own mount there stays, shared as it is, and shows nothing elsewhere."""
     point = host.bind(bundle.rootfs, bundle.rootfs)
     subprocess.run(["mount", "--make-shared", point], check=True)
-    before = Path("/proc/self/mountinfo").read_text()
+    before = lines_of_host(bundle)
     with subprocess.Popen(
         ["unshare", "-m", "--propagation", "unchanged", "sh", "-c", "echo; read x"],
         stdin=subprocess.PIPE,
@@ -85,7 +97,7 @@ def test_a_rootfs_that_is_a_mount(bundle: Bundle, pyoci: Pyoci, host: HostMounts
         assert f"{bundle.rootfs}/proc" not in seen
         container.delete(force=True)
         peer.stdin.close()
-    assert Path("/proc/self/mountinfo").read_text() == before
+    assert lines_of_host(bundle) == before
 
 
 def test_a_create_that_fails_leaves_none(bundle: Bundle, pyoci: Pyoci) -> None:
@@ -125,17 +137,20 @@ def test_delete_in_another_mount_namespace(bundle: Bundle, pyoci: Pyoci) -> None
     assert mounts_of_host(bundle) == {}
 
 
-@pytest.mark.parametrize("what", ["user", "root"])
+@pytest.mark.parametrize("what", ["user", "root", "link"])
 def test_where_nothing_can_be_mounted(bundle: Bundle, pyoci: Pyoci, what: str) -> None:
     """Not in a namespace that the container's user namespace does not own, and not over the host's own /proc."""
     if what == "user":
         bundle.user_namespace()
-    else:
+    elif what == "root":
         bundle.config["root"]["path"] = "/"
+    else:
+        (bundle.path / "host").symlink_to("/")
+        bundle.config["root"]["path"] = "host"
     procs = Path("/proc/self/mountinfo").read_text().count(" /proc ")
     done = pyoci.run(bundle, check=False)
     assert done.code == 1
-    assert "/mounts" in done.err
+    assert ("/root/path" if what == "link" else "/mounts") in done.err
     assert "mount" in done.err
     assert mounts_of_host(bundle) == {}
     assert Path("/proc/self/mountinfo").read_text().count(" /proc ") == procs

@@ -202,6 +202,22 @@ def test_an_option_that_bind_mounts_do_not_have(bundle: Bundle, pyoci: Pyoci, op
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("option", ["readonly", "RO", "nosui", "ro,size=1k"])
+def test_a_word_that_bind_mounts_do_not_have_without_a_type(bundle: Bundle, pyoci: Pyoci, option: str) -> None:
+    bundle.mount("/mnt", "", str(bundle.path), ["rbind", option])
+    done = pyoci.run(bundle, check=False)
+    assert done.code == 1
+    assert "/mounts/6/options/1" in done.err
+
+
+def test_a_value_that_bind_mounts_do_not_have_without_a_type(bundle: Bundle, pyoci: Pyoci) -> None:
+    """config.md: unknown options are the filesystem's, and here is none that could be named."""
+    bundle.mount("/mnt", "", str(bundle.path), ["rbind", "size=1k", "ro", "mode=755"])
+    done = pyoci.run(bundle.shell("grep ' /mnt ' /proc/self/mountinfo"))
+    assert " ro," in done.out
+    assert "no options of a filesystem: size=1k, mode=755 left out (/mounts/6/options)" in done.err
+
+
 @pytest.mark.parametrize("option", ["auto", "noauto", "nofail", "nouser", "_netdev", "x-gvfs-hide", "comment=mine"])
 def test_words_of_fstab(bundle: Bundle, pyoci: Pyoci, option: str) -> None:
     """mount(8) does not give them to the kernel; config.md: behave as it does."""
