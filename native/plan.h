@@ -142,8 +142,8 @@ enum report_kind {
                         is for `start`, or 0; answered like REPORT_SYNC */
     REPORT_SHIM,     /* value: errno, op: enum spawn_step */
     REPORT_NOT_EXECUTED, /* as REPORT_FAILED, of OP_EXEC: with a filter, under which a REPORT_FAILED that tells more may follow */
-    REPORT_TREE, /* carries what OP_OPEN_TREE has opened, or value: why it could not; answered with a byte, and the
-                        descriptor of a tree if none came */
+    REPORT_TREE, /* carries what OP_OPEN_TREE has opened, or value: why it could not, and then the root if the source lies
+                        in it; answered with a byte, and the descriptor of a tree if none came */
     REPORT_HOOKS_RAN,
 };
 

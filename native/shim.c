@@ -444,24 +444,42 @@ struct tree_of {
     int root;
     const char *path;
     unsigned flags;
+    int inside;
     int result;
 };
+
+/* Where no link leads out of the root that it is resolved in. */
+static int open_tree_inside(int root, const char *path, unsigned flags)
+{
+    uint64_t follow = flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0;
+    int source = sys_openat2(root, path, O_PATH | O_CLOEXEC | follow, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+    if (source < 0)
+        return source;
+    int fd = sys_open_tree(source, "", (flags & ~(unsigned)AT_SYMLINK_NOFOLLOW) | AT_EMPTY_PATH);
+    close(source);
+    return fd;
+}
 
 /* Shares memory and descriptors with the runtime, but not its root. */
 static int open_tree_of(void *argument)
 {
     struct tree_of *wanted = argument;
-    int joined = setns(wanted->process, CLONE_NEWNS) || fchdir(wanted->root) || chroot(".");
-    wanted->result = joined ? -errno : sys_open_tree(AT_FDCWD, wanted->path, wanted->flags);
+    if (setns(wanted->process, CLONE_NEWNS) || (!wanted->inside && (fchdir(wanted->root) || chroot("."))))
+        wanted->result = -errno;
+    else if (wanted->inside)
+        wanted->result = open_tree_inside(wanted->root, wanted->path, wanted->flags);
+    else
+        wanted->result = sys_open_tree(AT_FDCWD, wanted->path, wanted->flags);
     return 0;
 }
 
 /* open_tree(2) in the mount namespace of a process (a pidfd), with the runtime's own rights. `root`: what the process
- * has for "/". */
-int sys_open_tree_of(int process, int root, const char *path, unsigned flags)
+ * has for "/"; with `inside` the container's root, which `path` must not leave. */
+int sys_open_tree_of(int process, int root, const char *path, unsigned flags, int inside)
 {
     static char stack[65536] __attribute__((aligned(16)));
-    struct tree_of wanted = {.process = process, .root = root, .path = path, .flags = flags, .result = -EAGAIN};
+    struct tree_of wanted = {
+        .process = process, .root = root, .path = path, .flags = flags, .inside = inside, .result = -EAGAIN};
     int pid = clone(open_tree_of, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_FILES, &wanted);
     if (pid < 0)
         return -errno;

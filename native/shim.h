@@ -38,7 +38,7 @@ int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64
 int sys_open_tree(int dir, const char *path, unsigned flags);
 int sys_device_directory(const char *key, const char *label);
 int sys_umount(const char *path, int flags);
-int sys_open_tree_of(int process, int root, const char *path, unsigned flags);
+int sys_open_tree_of(int process, int root, const char *path, unsigned flags, int inside);
 int sys_mount_idmap(int mount, int recursive, int user_namespace);
 int sys_pidfd_open(int pid);
 int sys_pidfd_send_signal(int pidfd, int signal);

@@ -20,11 +20,12 @@ static int clone_source(struct init *init, const struct plan_op *op)
     return fd;
 }
 
-/* Has the runtime open the tree, or map the ids of the one that has been opened. */
-static int ask_runtime(struct init *init, int fd)
+/* Has the runtime open the tree, in the root if it lies there, or map the ids of the one that has been opened. */
+static int ask_runtime(struct init *init, const struct plan_op *op, int fd)
 {
+    int root = op->n[3] ? init->root_fd : NO_FD;
     struct report report = {.kind = REPORT_TREE, .value = fd < 0 ? -fd : 0, .op = init->op};
-    int error = report_send(init, &report, fd < 0 ? NO_FD : fd);
+    int error = report_send(init, &report, fd < 0 ? root : fd);
     int received = NO_FD;
     if (!error)
         error = receive_descriptor(init, &received);
@@ -39,7 +40,7 @@ int op_open_tree(struct init *init, const struct plan_op *op)
     /* EINVAL: the user namespace must not look below mounts of the host, which a bind without those would let it */
     int refused = fd == -E_ACCES || (fd == -E_INVAL && !op->n[0]);
     if (op->n[2] == TREE_MAPPED ? fd >= 0 || refused : op->n[2] == TREE_HELPED && refused)
-        fd = ask_runtime(init, fd);
+        fd = ask_runtime(init, op, fd);
     if (fd < 0)
         return fd;
     init->tree_fd = fd;

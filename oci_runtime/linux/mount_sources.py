@@ -36,8 +36,14 @@ class MountSources:
 
         SystemCallError when the kernel refuses it.
         """
-        tree: Tree = self.plan.operations[report.op].n[4]
-        fd = report.descriptor if report.descriptor >= 0 else self._open(tree, report.value)
+        operation = self.plan.operations[report.op]
+        tree: Tree = operation.n[4]
+        if not report.value:
+            fd = report.descriptor
+        elif report.descriptor < 0:
+            fd = self._open(tree, report.value)
+        else:
+            fd = self._open_inside(tree, operation.s[0], report)
         try:
             if tree.id_mapping:
                 self._map_ids(tree, fd)
@@ -49,13 +55,12 @@ class MountSources:
         """In the container's mount namespace. What that does not give away, as mounts of the host cover a part of it,
         is opened in the host's, where root may leave them out; but flags are not locked there, so it has none that
         matter."""
-        flags = OPEN_TREE_CLONE | (AT_RECURSIVE if tree.recursive else 0)
-        flags |= AT_SYMLINK_NOFOLLOW if tree.is_link else 0
+        flags = _flags(tree)
         path = tree.path.encode("utf-8", "surrogateescape")
         fd = -errno
         if errno != EINVAL and posix.geteuid() == 0:
             root = self._of_child("root", posix.O_PATH, tree.pointer)
-            fd = lib.sys_open_tree_of(self.child.pidfd, root, path, flags)
+            fd = lib.sys_open_tree_of(self.child.pidfd, root, path, flags, False)
             posix.close(root)
         if fd == -EINVAL and posix.geteuid() == 0:
             fd = lib.sys_open_tree(AT_FDCWD, path, flags)
@@ -66,6 +71,19 @@ class MountSources:
             below = fd == -EINVAL and not tree.recursive  # mount_namespaces(7)
             why = ": there are mounts below it, which only root of the host can leave out; use rbind" if below else ""
             raise SystemCallError(f"cannot open {tree.path}{why}", -fd, tree.pointer)
+        return fd
+
+    def _open_inside(self, tree: Tree, path: str, report: Report) -> int:
+        """In the container's root, whose descriptor has come: a link of the image must not lead out of it."""
+        fd: int = -report.value
+        try:
+            if report.value != EINVAL and posix.geteuid() == 0:
+                name = path.encode("utf-8", "surrogateescape")
+                fd = lib.sys_open_tree_of(self.child.pidfd, report.descriptor, name, _flags(tree), True)
+        finally:
+            posix.close(report.descriptor)
+        if fd < 0:
+            raise SystemCallError(f"cannot open {tree.path}", -fd, tree.pointer)
         return fd
 
     def _map_ids(self, tree: Tree, fd: int) -> None:
@@ -96,3 +114,7 @@ class MountSources:
             return posix.open(path, flags | posix.O_CLOEXEC)
         except OSError as error:
             raise SystemCallError(f"cannot open {path}", error.errno or 0, pointer) from error
+
+
+def _flags(tree: Tree) -> int:
+    return OPEN_TREE_CLONE | (AT_RECURSIVE if tree.recursive else 0) | (AT_SYMLINK_NOFOLLOW if tree.is_link else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,22 @@ def test_a_link_of_the_image_leads_nowhere_else(
     assert done.code == 1
     assert "the host's" not in done.out
     assert "/mounts/6/source" in done.err
+
+
+def test_a_link_of_the_image_that_the_user_namespace_may_not_follow(
+    bundle: Bundle, pyoci: Pyoci, directory: Path
+) -> None:
+    """What the runtime then opens with its privileges is in the root, too."""
+    path = str(directory / "secret")
+    for top, text in ((directory, "the host's"), (Path(f"{bundle.rootfs}{directory}"), "the image's")):
+        (top / "secret/data").mkdir(parents=True)
+        (top / "secret/data/file").write_text(text)
+    (bundle.rootfs / "data").symlink_to(f"{path}/data")
+    bundle.user_namespace()
+    os.chown(f"{bundle.rootfs}{path}", 0, 0)
+    os.chmod(f"{bundle.rootfs}{path}", 0o700)
+    bundle.mount("/mnt", "bind", "rootfs/data", ["bind"])
+    assert pyoci.run(bundle.args("cat", "/mnt/file")).out == "the image's"
 
 
 def test_mounts_below_a_source_are_left_out(bundle: Bundle, pyoci: Pyoci, host: HostMounts) -> None:
