@@ -137,6 +137,27 @@ def test_delete_in_another_mount_namespace(bundle: Bundle, pyoci: Pyoci) -> None
     assert mounts_of_host(bundle) == {}
 
 
+@pytest.mark.parametrize("how", ["link", "directory"])
+def test_delete_unmounts_nothing_of_the_host(bundle: Bundle, pyoci: Pyoci, host: HostMounts, how: str) -> None:
+    """Who owns a directory on the way to the root filesystem can put another one, or a link, in its place."""
+    theirs = host.tmpfs("theirs/rootfs")
+    container = pyoci.run_detached(bundle.args("sleep", "100"))
+    moved = bundle.path.rename(f"{bundle.path} moved")
+    if how == "link":
+        bundle.path.symlink_to(theirs.parent)
+    else:
+        theirs.parent.rename(bundle.path)
+    try:
+        container.delete(force=True)
+        mounts = parse(Path("/proc/self/mountinfo").read_text())
+        there = theirs if how == "link" else bundle.rootfs
+        assert [path for path in mounts if str(pyoci.directory) in path] == [str(there)]
+    finally:
+        subprocess.run(["umount", "-l", moved / "rootfs"], stderr=subprocess.DEVNULL)
+        if how == "directory":
+            bundle.path.rename(theirs.parent)
+
+
 @pytest.mark.parametrize("what", ["user", "root", "link"])
 def test_where_nothing_can_be_mounted(bundle: Bundle, pyoci: Pyoci, what: str) -> None:
     """Not in a namespace that the container's user namespace does not own, and not over the host's own /proc."""
