@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def plan_masked_paths(plan: Plan, linux: Linux, context: Context) -> None:
-    """One operation a path; a path that does not exist is no error."""
+    """One operation a path, however often it is listed; a path that does not exist is no error."""
     option = context.mount_label or None
+    places: dict[str, int] = {}
     for i, path in enumerate(linux.get("maskedPaths", ())):
-        plan.add(lib.OP_MASKED_PATH, f"/linux/maskedPaths/{i}", (clean(path), option))
+        places.setdefault(clean(path), i)
+    for path, i in places.items():
+        plan.add(lib.OP_MASKED_PATH, f"/linux/maskedPaths/{i}", (path, option))

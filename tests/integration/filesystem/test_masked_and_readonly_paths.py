@@ -59,6 +59,14 @@ def test_masked_through_a_link(bundle: Bundle, pyoci: Pyoci) -> None:
     assert pyoci.run(bundle.args("cat", "/secret/file")).out == ""
 
 
+@pytest.mark.usefixtures("secret")
+def test_a_path_that_is_listed_twice_is_masked_once(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.linux["maskedPaths"] = ["/secret/file", "/secret//file", "/etc", "/etc/", "/secret/./file"]
+    out = pyoci.run(bundle.shell("cat /secret/file; ls -A /etc; exec cat /proc/self/mountinfo")).out
+    points = [line.split()[4] for line in out.splitlines()]
+    assert [points.count(path) for path in ("/secret/file", "/etc")] == [1, 1]
+
+
 def test_masked_path_in_a_mount(bundle: Bundle, pyoci: Pyoci, secret: Path) -> None:
     """Of what is mounted there, not of what the image has there."""
     bundle.mount("/mnt", "bind", str(secret), ["bind"])
