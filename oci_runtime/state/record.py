@@ -208,9 +208,11 @@ def _is_cgroup(value: Any) -> bool:
 
 
 def _is_below(path: str) -> bool:
-    if not _is_name(path):
+    """No part of the path is empty, "." or "..", or longer than a file's name may be."""
+    whole = f"/{path}/"
+    if not _is_name(path) or "//" in whole or "/./" in whole or "/../" in whole:
         return False
-    return not any(name in ("", ".", "..") or len(name) > _NAME_MAX for name in path.split("/"))
+    return len(path) <= _NAME_MAX or all(len(name) <= _NAME_MAX for name in path.split("/"))
 
 
 def _is_unit(value: Any) -> bool:

@@ -133,6 +133,22 @@ def test_each_part_of_cgroups(cgroups: Any) -> None:
                 assert cgroup.version == 2 or cgroup.controllers
 
 
+LONGEST = "n" * 255
+
+
+@pytest.mark.parametrize("path", ["a", "a/b", ".a/..b/c.", f"{LONGEST}/{LONGEST}", "a/..."])
+def test_paths_below_a_mount(path: str) -> None:
+    assert read({**GOOD, "cgroups": {"driver": "cgroupfs", "cgroups": [[*CGROUPS[0][:3], path, 0]]}})
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/a", "a/", "a//b", ".", "..", "./a", "a/.", "a/..", "a/../b", f"a/{LONGEST}n", "a\0"]
+)
+def test_paths_that_are_not_below_a_mount(path: str) -> None:
+    with pytest.raises(DamagedState, match="/cgroups must be"):
+        read({**GOOD, "cgroups": {"driver": "cgroupfs", "cgroups": [[*CGROUPS[0][:3], path, 0]]}})
+
+
 def test_salvage_keeps_what_is_whole() -> None:
     cgroups = {"driver": 5, "cgroups": [CGROUPS[0], [], CGROUPS[1]]}
     found = salvage(json.dumps({**GOOD, "cgroups": cgroups, "owner": -1}).encode())
