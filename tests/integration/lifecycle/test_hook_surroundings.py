@@ -23,16 +23,6 @@ def hook(script: str, **more: Any) -> dict[str, Any]:
     return {"path": "/bin/sh", "args": ["sh", "-c", script], **more}
 
 
-@pytest.fixture
-def notes(bundle: Bundle) -> Path:
-    """A directory that has the same path on the host and in the container."""
-    path = bundle.path / "notes"
-    path.mkdir()
-    path.chmod(0o777)
-    bundle.mount(str(path), "bind", str(path), ["bind", "rw"])
-    return path
-
-
 # --- directory
 
 

@@ -34,16 +34,6 @@ def hook(script: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def notes(bundle: Bundle) -> Path:
-    """A directory that has the same path on the host and in the container."""
-    path = bundle.path / "notes"
-    path.mkdir()
-    path.chmod(0o777)
-    bundle.mount(str(path), "bind", str(path), ["bind", "rw"])
-    return path
-
-
-@pytest.fixture
 def with_all(bundle: Bundle, notes: Path) -> Bundle:
     """Each kind has two hooks that write their names to a list, their state and their namespaces."""
     hooks: dict[str, list[dict[str, Any]]] = {}
