@@ -76,7 +76,9 @@ def schema_error(kind: str, document: object, text: str, name: str) -> SpecError
 def syntax_error(error: Exception, text: str, name: str) -> SpecError:
     """The error for text that is not JSON."""
     if isinstance(error, json.JSONDecodeError):
-        return error_at(text, error.pos, name, f"not valid JSON: {_lower(error.msg)}")
+        # the decoder's messages end as the place would follow them, which comes before here
+        what = _lower(error.msg).removesuffix(" at").removesuffix(" starting")
+        return error_at(text, error.pos, name, f"not valid JSON: {what}")
     if isinstance(error, StopIteration):
         if not text.strip():
             return SpecError(f"{name}: the file is empty; it must hold a JSON object")
