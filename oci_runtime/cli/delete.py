@@ -11,10 +11,9 @@ if TYPE_CHECKING:
 
 SUMMARY = "remove a container and everything it holds"
 ARGUMENTS = ("<container-id>", 1, 1)
-DESCRIPTION = """A container whose process has not been started, or has ended, is removed; a
-running one only with --force, which also is content when there is no such
-container."""
-OPTIONS = (("force", "f", "bool", False, "kill the container if it still runs (SIGKILL)"),)
+DESCRIPTION = """A container whose process has ended is removed; one that is created, runs or is
+paused only with --force, which also is content when there is no such container."""
+OPTIONS = (("force", "f", "bool", False, "kill what has not ended (SIGKILL), and remove it"),)
 
 
 def main(global_options: GlobalOptions, arguments: Arguments) -> int:
