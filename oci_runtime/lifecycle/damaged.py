@@ -95,6 +95,9 @@ def _managers(container_id: str, recorded: dict[str, Any] | None, config: dict[s
 
 def _remove(manager: Manager, warn: Callable[[str], None]) -> None:
     try:
+        if manager.holds(posix.getpid()):  # then it may be anybody's, a session's say, that the damage leads to
+            warn(f"the cgroup {manager.path()} is left as it is, since this command itself is in it")
+            return
         if manager.exists():
             manager.kill_all()
         manager.delete()

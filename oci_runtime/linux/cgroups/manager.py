@@ -175,6 +175,10 @@ class Manager:
         """Whether any cgroup of the container is there."""
         raise NotImplementedError
 
+    def holds(self, pid: int) -> bool:
+        """Whether the process is in any of the cgroups, or below."""
+        return any(pid in cgroup.pids(True) for cgroup in self._cgroups())
+
     def pids(self, recursive: bool = True) -> list[int]:
         """Ids of the processes in the cgroup, sorted; empty when it does not exist."""
         raise NotImplementedError

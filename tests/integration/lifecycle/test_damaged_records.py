@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from containers import Bundle, Pyoci, wait_for
+from containers import PATIENCE, Bundle, Pyoci, wait_for
 
 DAMAGES: dict[str, Callable[[str], str]] = {
     "empty": lambda text: "",
@@ -43,6 +45,48 @@ def test_a_container_with_a_damaged_record_is_deleted_by_force(
     container.delete(force=True)
     wait_for(lambda: not _lives(pid))
     assert not path.parent.exists()
+
+
+def test_the_cgroup_of_the_caller_is_nobody_elses(bundle: Bundle, pyoci: Pyoci) -> None:
+    """A path that has become that of a session's cgroup, or of one above: it would be frozen and killed, with the
+    command itself."""
+    name = pyoci.new_id()
+    bundle.linux["cgroupsPath"] = f"/{name}/box"
+    container = pyoci.create(bundle)
+    pid = container.pid
+    path = pyoci.root / container.id / "state.json"
+    record = json.loads(path.read_text())
+    cgroups = record["cgroups"]["cgroups"]
+    sessions = [Path(mount, name, "session") for _, _, mount, _, _ in cgroups]
+    for session, entry in zip(sessions, cgroups, strict=True):
+        session.mkdir()
+        for setting in ("cpuset.cpus", "cpuset.mems"):
+            if (session / setting).exists() and "cgroup.controllers" not in os.listdir(session):
+                (session / setting).write_text((session.parent / setting).read_text())
+        entry[3] = f"{name}/session"
+    path.write_text(json.dumps({**record, "version": 999}))
+    enter = "".join(f"echo 0 > {session}/cgroup.procs; " for session in sessions)
+    command = [
+        "sh",
+        "-c",
+        f'{enter} "$@"; echo "ended with $?"',
+        "sh",
+        *pyoci.command("delete", "--force", container.id),
+    ]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    finally:
+        for session in sessions:
+            if (session / "freezer.state").exists():
+                (session / "freezer.state").write_text("THAWED")
+        wait_for(lambda: not any((session / "cgroup.procs").read_text() for session in sessions))
+        for session in sessions:
+            session.rmdir()
+            session.parent.rmdir()  # the container's is gone
+    assert done.stdout == "ended with 0\n"
+    assert "this command itself is in it" in done.stderr
+    assert not path.parent.exists()
+    wait_for(lambda: not _lives(pid))
 
 
 def _lives(pid: int) -> bool:
