@@ -136,6 +136,8 @@ def _hint(operation: Operation, errno: int) -> str:
         return " (the user namespace has no such user, or group, or one of the additionalGids: uid_map, gid_map)"
     if operation.code == lib.OP_CONSOLE and errno in (ENOENT, ENOTDIR, ENODEV, ELOOP):
         return " (it needs /dev/pts/ptmx, of a mount of type devpts on /dev/pts)"
+    if operation.code == lib.OP_MOUNT and errno == ENODEV:
+        return " (/proc/filesystems lists the types that the kernel has)"
     if errno != EPERM:
         return ""
     if operation.code == lib.OP_BIND:

@@ -39,6 +39,12 @@ def test_bind_mount(opened: Bundle, pyoci: Pyoci, directory: Path, kind: str) ->
     assert failure(opened, pyoci) == f"cannot mount '{source}' on '{destination}' ({why}) (/mounts/6): Not a directory"
 
 
+def test_a_type_that_is_no_filesystem(bundle: Bundle, pyoci: Pyoci) -> None:
+    bundle.mount("/mnt", "tmpsf", "tmpfs", [])
+    hint = "/proc/filesystems lists the types that the kernel has"
+    assert failure(bundle, pyoci) == f"cannot mount 'tmpsf' on '/mnt' ({hint}) (/mounts/6): No such device"
+
+
 def test_missing_source(opened: Bundle, pyoci: Pyoci) -> None:
     opened.mount("/mnt", "bind", "/no/such/source", ["bind"])
     assert failure(opened, pyoci) == "cannot open /no/such/source (/mounts/6/source): No such file or directory"
