@@ -115,7 +115,8 @@ def _args(process: Process, at: str, problems: list[Problem]) -> None:
             )
         )
     elif not args[0]:
-        problems.append(Problem(at + "/args/0", "must be the program to execute"))
+        # The words by which engines know that a command is not there, and give 127 for it.
+        problems.append(Problem(at + "/args/0", "must be the program to execute; executable file not found in $PATH"))
 
 
 def _user(process: Process, at: str, problems: list[Problem]) -> None:

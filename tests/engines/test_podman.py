@@ -138,6 +138,7 @@ def test_exec_of_what_is_not_there(podman: Podman) -> None:
     podman.start("--name", "e")
     assert podman("exec", "e", "no-such-command", check=False).returncode == 127
     assert podman("exec", "e", "/no/such/file", check=False).returncode == 127
+    assert podman("exec", "e", "", check=False).returncode == 127
     assert podman("exec", "e", "/etc/no-x-bit", check=False).returncode == 126
     assert podman("exec", "e", "/etc", check=False).returncode == 126
 

@@ -133,7 +133,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"/process/cwd": ""}, "/process/cwd", '"cwd": ¶""', "must be an absolute path"),
     ({"/process/args": REMOVE}, "/process", '"process": ¶{', 'needs "args" with at least one entry'),
     ({"/process/args": []}, "/process/args", '"args": ¶[]', "with at least one entry"),
-    ({"/process/args": [""]}, "/process/args/0", '"args": [\n   ¶""', "must be the program to execute"),
+    ({"/process/args": [""]}, "/process/args/0", '"args": [\n   ¶""', "executable file not found in $PATH"),
     ({"/process/env/-": "NOVALUE"}, "/process/env/2", '¶"NOVALUE"', 'is "NOVALUE": must be NAME=VALUE'),
     ({"/process/env/-": "=x"}, "/process/env/2", '¶"=x"', "with a name that is not empty"),
     (
