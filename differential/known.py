@@ -43,6 +43,11 @@ def _theirs(test: Callable[[Any, Any], bool]) -> Callable[[Difference, str], boo
     return lambda difference, peer: test(difference.ours, difference.theirs[peer])
 
 
+def _but_for_glibcs(ours: list[str], theirs: list[str]) -> bool:
+    """The same signals but 32 and 33."""
+    return int(ours[0], 16) | 0x180000000 == int(theirs[0], 16) | 0x180000000
+
+
 def _in_user_namespace(difference: Difference, _: str) -> bool:
     namespaces = _linux(difference).get("namespaces")
     return any(isinstance(each, dict) and each.get("type") == "user" for each in namespaces or [])
@@ -250,7 +255,7 @@ RULES: tuple[Rule, ...] = (
     Rule("kernel-tcp", _RUNC, r"step N \w+/process/cgroups/.*kmem.tcp.limit_in_bytes"),
     # --- hooks
     Rule("hook-files", _ALL, r"hook-\w+/N/fds"),
-    Rule("hook-signals", _ALL, r"hook-\w+/N/status/SigIgn", _theirs(lambda o, t: o == ["0000000180000000"])),
+    Rule("glibc-signals", _ALL, r"(report|hook-\w+)/N/status/SigIgn", _theirs(_but_for_glibcs)),
     Rule("crun-signals", _CRUN, r"(hook-\w+|report)/N/(blocked|status/SigBlk)", _theirs(lambda o, t: len(t) > 0)),
     Rule("crun-hooks", _CRUN, r"hook-\w+/N/(umask|status/Umask|limits|groups|status/Groups)"),
     Rule("crun-hooks", _CRUN, _STATE_PLACE + r"/(pid|status|bundle)", lambda d, _: "startContainer" in d.place),
