@@ -103,7 +103,7 @@ int op_device_nodes(struct init *init, const struct plan_op *op)
     if (init->nodes_fd >= 0)
         detach_aside(init->nodes_fd), sys_close(init->nodes_fd);
     init->nodes_fd = (int)op->n[0];
-    return init->nodes_fd < 0 ? 0 : attach_aside(init->nodes_fd);
+    return init->nodes_fd < 0 ? 0 : attach_aside(init, init->nodes_fd);
 }
 
 int op_bind_device(struct init *init, const struct plan_op *op)

@@ -18,6 +18,7 @@ struct init {
     int nodes_fd;      /* of op_device_nodes() */
     int null_fd;       /* the container's own /dev/null, proven to be that */
     int umask;         /* the caller's */
+    int inherited;     /* mounts are made in a mount namespace that is not the container's own */
     int in_root;       /* the root directory has been changed to the new root */
     int in_directory;  /* the working directory has been changed to the process's */
     int filtered;      /* a seccomp filter is loaded, which may end whoever makes another call */
@@ -70,7 +71,7 @@ int kept_base(const char *path, const char **rest);
 void close_kept(struct init *init);
 
 /* mount.c */
-int attach_aside(int mount);
+int attach_aside(const struct init *init, int mount);
 void detach_aside(int mount);
 int attach_unasked(int mount, int destination, int64_t attributes);
 int op_host_propagation(struct init *init, const struct plan_op *op);

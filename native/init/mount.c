@@ -113,10 +113,11 @@ int attach_unasked(int mount, int destination, int64_t attributes)
     return error ? error : sys_move_mount(mount, destination, "");
 }
 
-/* Over the old root, where nobody else gets to see it, and where it goes with that if need be. */
-int attach_aside(int mount)
+/* Over the old root, where nobody else gets to see it, and where it goes with that if need be. In an inherited mount
+ * namespace that is the host's: there over the new one, whose mount is private, and goes with the container. */
+int attach_aside(const struct init *init, int mount)
 {
-    return sys_move_mount(mount, AT_FDCWD, "/");
+    return init->inherited ? sys_move_mount(mount, init->root_fd, "") : sys_move_mount(mount, AT_FDCWD, "/");
 }
 
 void detach_aside(int mount)
@@ -147,6 +148,7 @@ int op_rootfs(struct init *init, const struct plan_op *op)
     if (place >= 0)
         sys_close(place);
     init->root_fd = (int)op->n[0];
+    init->inherited = op->n[3] != 0;
     /* where the host's mount is shared the container's mounts would be made in its peers, too */
     if (!error && op->n[3])
         error = set_attributes(init->root_fd, AT_RECURSIVE, 0, 0, MS_PRIVATE);
@@ -246,7 +248,7 @@ static int mount_on(struct init *init, const struct plan_op *op, int place, cons
 static int mount_aside(struct init *init, const struct plan_op *op, const char *data)
 {
     int aside = empty_directory("", 0);
-    int error = aside < 0 ? aside : attach_aside(aside);
+    int error = aside < 0 ? aside : attach_aside(init, aside);
     if (!error)
         error = sys_mkdirat(aside, "mount", 0700);
     int place = error ? error : sys_openat(aside, "mount", O_PATH | O_DIRECTORY, 0);

@@ -59,6 +59,26 @@ def test_the_bundle_is_the_root(bundle: Bundle, pyoci: Pyoci) -> None:
     assert pyoci.run(bundle.shell("cat /proc/self/comm")).out == "cat\n"
 
 
+def test_nothing_over_the_root_of_the_host(bundle: Bundle, pyoci: Pyoci, directory: Path) -> None:
+    """An option longer than the 256 bytes that fsconfig(2) takes needs a place to mount at first: over "/" that would
+    show wherever the host's is shared, and stay if init were killed."""
+    layers = [directory / f"layer-with-a-rather-long-name-{i:03}" for i in range(40)]
+    for layer in layers:
+        layer.mkdir()
+    (layers[7] / "file").write_text("content")
+    bundle.mount("/mnt", "overlay", "overlay", [f"lowerdir={':'.join(map(str, layers))}"])
+    id = pyoci.new_id()
+    command = pyoci.command("run", "--bundle", str(bundle.args("cat", "/mnt/file").path), id)
+    bundle.save()
+    calls = directory / "calls"
+    traced = ["strace", "-f", "-qq", "-o", str(calls), "-e", "trace=move_mount", *command]
+    done = subprocess.run(traced, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+    assert done.stdout == b"content"
+    assert 'AT_FDCWD, "/"' not in calls.read_text()
+    assert calls.read_text().count("move_mount(") >= 7
+    assert mounts_of_host(bundle) == {}
+
+
 def test_devices(bundle: Bundle, pyoci: Pyoci) -> None:
     done = pyoci.run(bundle.shell("head -c 3 /dev/zero | wc -c; echo x > /dev/null; readlink /dev/stdin"))
     assert done.out.split() == ["3", "/proc/self/fd/0"]
