@@ -47,10 +47,11 @@ def write_new(path: str, text: str) -> None:
         raise PyociError(f"cannot create {path}: {error.strerror}") from None
     data = text.encode()
     try:
-        while data:
-            data = data[posix.write(descriptor, data) :]
+        try:
+            while data:
+                data = data[posix.write(descriptor, data) :]
+        finally:
+            posix.close(descriptor)
     except OSError as error:
         posix.unlink(path)
         raise PyociError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        posix.close(descriptor)
