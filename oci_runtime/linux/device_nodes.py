@@ -86,26 +86,14 @@ def _host_id(mappings: list[tuple[int, int, int]], id: int) -> int:
 
 def _mappings_in(namespace: int) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]:
     """uid_map and gid_map, user_namespaces(7), as somebody in the namespace has them."""
-    read, write = posix.pipe()
-    ready, started = posix.pipe()
-    child = posix.fork()
-    if not child:
-        posix.close(write)
+    from oci_runtime.linux.user_namespace import CLONE_NEWUSER, with_process
+
+    return with_process(
         # the root of others in there could look through this process at the host (CVE-2016-9962)
-        error = lib.sys_not_dumpable() or lib.sys_setns(namespace, 0x10000000)
-        posix.write(started, b"%d" % -error)
-        posix.read(read, 1)  # until the other end is closed
-        posix._exit(0)
-    posix.close(started)
-    try:
-        errno = int(posix.read(ready, 16) or b"5")
-        if errno:
-            raise SystemCallError("cannot join the user namespace", errno, "/linux/namespaces")
-        return _read_map(child, "uid_map"), _read_map(child, "gid_map")
-    finally:
-        for fd in (read, write, ready):
-            posix.close(fd)
-        posix.waitpid(child, 0)
+        lambda: lib.sys_not_dumpable() or lib.sys_setns(namespace, CLONE_NEWUSER),
+        lambda errno: SystemCallError("cannot join the user namespace", errno, "/linux/namespaces"),
+        lambda pid: (_read_map(pid, "uid_map"), _read_map(pid, "gid_map")),
+    )
 
 
 def _read_map(pid: int, name: str) -> list[tuple[int, int, int]]:

@@ -10,9 +10,12 @@ from oci_runtime.linux.descriptors import PROC_SUPER_MAGIC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import TypeVar
 
     from oci_runtime.spec.types import IDMapping
+
+    _T = TypeVar("_T")
 
 CLONE_NEWUSER = 0x10000000
 
@@ -55,21 +58,30 @@ def _no_namespace(errno: int) -> SystemCallError:
 
 
 def _namespace_with(uids: Sequence[IDMapping], gids: Sequence[IDMapping]) -> int:
+    def mapped(pid: int) -> int:
+        map_ids(pid, uids, gids)
+        return posix.open(f"/proc/{pid}/ns/user", posix.O_RDONLY | posix.O_CLOEXEC)
+
+    return with_process(lambda: lib.sys_unshare(CLONE_NEWUSER), _no_namespace, mapped)
+
+
+def with_process(enter: Callable[[], int], failed: Callable[[int], Exception], use: Callable[[int], _T]) -> _T:
+    """What `use` makes of the pid of a child that has called `enter`, which returns 0 or -errno, and waits meanwhile.
+    Raises `failed(errno)`."""
     read, write = posix.pipe()
     ready, started = posix.pipe()
     pid = posix.fork()
     if not pid:
         posix.close(write)
-        posix.write(started, b"%d" % -lib.sys_unshare(CLONE_NEWUSER))
+        posix.write(started, b"%d" % -enter())
         posix.read(read, 1)  # until the other end is closed
         posix._exit(0)
     posix.close(started)
     try:
         errno = int(posix.read(ready, 16) or b"5")
         if errno:
-            raise _no_namespace(errno)
-        map_ids(pid, uids, gids)
-        return posix.open(f"/proc/{pid}/ns/user", posix.O_RDONLY | posix.O_CLOEXEC)
+            raise failed(errno)
+        return use(pid)
     finally:
         for fd in (read, write, ready):
             posix.close(fd)
